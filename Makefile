@@ -1,0 +1,53 @@
+# Two words for a newcomer: `make demo` and `make test`. Python 3.11+ and make are all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := dev
+.PHONY: dev test demo lint types check fmt lock interop interop-tools bench clean
+
+dev: $(STAMP) ## everything in .venv, `.venv/bin/petra` among it
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Petra needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+test: dev ## all tests that need nothing outside this machine
+	$(BIN)/pytest -m "not interop"
+
+demo: dev ## the main job on an embedded registry
+	$(BIN)/python demo/run.py
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: dev
+	$(BIN)/mypy
+
+check: lint types test interop ## all of it
+
+fmt: dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: dev ## resolve the dependencies anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --group dev pyproject.toml -o requirements/dev.txt --quiet
+	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt --quiet
+
+interop-tools: dev ## the real peers, pinned
+	bash tests/interop/install-tools.sh
+
+interop: dev ## both ways against the real peers
+	$(BIN)/pytest -m interop
+
+bench: dev ## against crane and the others, in pairs
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache

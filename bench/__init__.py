@@ -1,0 +1,1 @@
+"""Benchmarks against real peers: ratios measured in one run, never asserted."""

@@ -1,0 +1,1 @@
+"""The bundle file: its plan, tar and compression frames, the writer and the reader."""

@@ -1,0 +1,1 @@
+"""Bundles: spec, lock, metadata; resolve, create, verify, inspect."""

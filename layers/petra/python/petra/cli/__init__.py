@@ -1,0 +1,1 @@
+"""The `petra` command, one file per subcommand."""

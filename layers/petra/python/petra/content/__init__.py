@@ -1,0 +1,1 @@
+"""Digests, descriptors, verified streams and the small interfaces that everything else shares."""

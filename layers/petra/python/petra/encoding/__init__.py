@@ -1,0 +1,1 @@
+"""Strict YAML and JSON: positions for errors, canonical bytes for output."""

@@ -1,0 +1,217 @@
+"""Every error that Petra raises on purpose, in one tree.
+
+::
+
+    PetraError
+    ├── UsageError                 exit 2: the call, a setting or a file of the user's is wrong
+    │   ├── SettingError           a setting is missing or unusable (names flag, variable and file)
+    │   └── DocumentError          a YAML or JSON document breaks its schema (file and line)
+    ├── VerificationError          exit 3: something is not what it claims to be
+    │   ├── DigestMismatchError    bytes have another digest
+    │   ├── SizeMismatchError      fewer or more bytes than announced
+    │   ├── SignatureError         a signature is missing, or does not verify
+    │   ├── FormatError            an archive or document breaks the bundle format
+    │   ├── ContentRefusedError    content that a bundle must not carry (an executable in a chart …)
+    │   ├── DriftError             the lock and what it was made from differ
+    │   └── PolicyError            all is genuine, yet policy does not let it pass
+    ├── NotFoundError              exit 1: a tag, digest, chart or file is not there
+    ├── AccessError                exit 1: credentials are missing or refused
+    ├── TransportError             exit 1: the network or the other side failed; a retry can help
+    │   └── RateLimitedError       429; carries the seconds to wait
+    ├── StorageError               exit 1: the disk refused
+    │   └── NoSpaceError           … because it is full
+    ├── IncompleteError            exit 1: the spec lacks something that its content needs
+    └── ToolError                  exit 1: a program that Petra calls failed
+
+Each class has a stable ``code`` (the runbook has one entry for each), an ``exit_status`` for the
+command line and ``retryable``, which says whether the same call can succeed later by itself.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PetraError(Exception):
+    """Base of the tree: what went wrong, where, what was expected and found, and what to do next.
+
+    Args:
+        message: one sentence that says what went wrong. Never holds a secret.
+        where: the file and line, URL, member or reference concerned.
+        expected: what should have been there.
+        found: what was there instead.
+        hint: what the reader can do next.
+    """
+
+    code: ClassVar[str] = "PETRA_ERROR"
+    exit_status: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        expected: object | None = None,
+        found: object | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.expected = None if expected is None else str(expected)
+        self.found = None if found is None else str(found)
+        self.hint = hint
+
+    def details(self) -> dict[str, str]:
+        """Return the parts that are set, in reading order, without the message."""
+        parts = {
+            "where": self.where,
+            "expected": self.expected,
+            "found": self.found,
+            "next": self.hint,
+        }
+        return {name: text for name, text in parts.items() if text}
+
+    def to_json(self) -> dict[str, object]:
+        """Return the error as the object that ``--output json`` prints."""
+        return {"code": self.code, "message": self.message, **self.details()}
+
+    def __str__(self) -> str:
+        lines = [self.message, *(f"  {name}: {text}" for name, text in self.details().items())]
+        return "\n".join(lines)
+
+
+class UsageError(PetraError):
+    """The call, a setting or a file of the user's is wrong."""
+
+    code = "USAGE"
+    exit_status = 2
+
+
+class SettingError(UsageError):
+    """A setting is missing or unusable; the text names the flag, the variable and the file key."""
+
+    code = "SETTING"
+
+
+class DocumentError(UsageError):
+    """A YAML or JSON document that a user wrote breaks its schema; ``where`` is ``FILE:LINE``."""
+
+    code = "DOCUMENT"
+
+
+class VerificationError(PetraError):
+    """Something is not what it claims to be."""
+
+    code = "VERIFICATION"
+    exit_status = 3
+
+
+class DigestMismatchError(VerificationError):
+    """The bytes have another digest than the one they were asked for by."""
+
+    code = "DIGEST_MISMATCH"
+
+
+class SizeMismatchError(VerificationError):
+    """Fewer or more bytes came than the descriptor announced."""
+
+    code = "SIZE_MISMATCH"
+
+
+class SignatureError(VerificationError):
+    """A signature is missing, or does not verify."""
+
+    code = "SIGNATURE"
+
+
+class FormatError(VerificationError):
+    """An archive or a document in it breaks the bundle format."""
+
+    code = "FORMAT"
+
+
+class ContentRefusedError(VerificationError):
+    """Content that a bundle must not carry."""
+
+    code = "CONTENT_REFUSED"
+
+
+class DriftError(VerificationError):
+    """The lock and what it was made from differ."""
+
+    code = "DRIFT"
+
+
+class PolicyError(VerificationError):
+    """All is genuine, yet policy does not let it pass."""
+
+    code = "POLICY"
+
+
+class NotFoundError(PetraError):
+    """A tag, digest, chart or file is not there."""
+
+    code = "NOT_FOUND"
+
+
+class AccessError(PetraError):
+    """Credentials are missing or were refused."""
+
+    code = "ACCESS"
+
+
+class TransportError(PetraError):
+    """The network or the other side failed; a retry can help."""
+
+    code = "TRANSPORT"
+    retryable = True
+
+
+class RateLimitedError(TransportError):
+    """The other side asks us to slow down.
+
+    Args:
+        message: as for :class:`PetraError`.
+        retry_after: seconds to wait, where the other side said so.
+        where: the URL, redacted.
+        hint: what the reader can do next.
+    """
+
+    code = "RATE_LIMITED"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        where: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.retry_after = retry_after
+
+
+class StorageError(PetraError):
+    """The disk refused."""
+
+    code = "STORAGE"
+
+
+class NoSpaceError(StorageError):
+    """The disk is full."""
+
+    code = "NO_SPACE"
+
+
+class IncompleteError(PetraError):
+    """The spec lacks something that its content needs."""
+
+    code = "INCOMPLETE"
+
+
+class ToolError(PetraError):
+    """A program that Petra calls failed."""
+
+    code = "TOOL"

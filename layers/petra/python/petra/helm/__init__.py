@@ -1,0 +1,1 @@
+"""Helm charts: repositories over HTTP and OCI, the charts themselves, `index.yaml`."""

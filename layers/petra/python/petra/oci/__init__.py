@@ -1,0 +1,1 @@
+"""OCI images: references, manifests, registries, layouts and what refers to them."""

@@ -1,0 +1,1 @@
+"""Signatures, keys and policy. No input or output: bytes in, verdict out."""
