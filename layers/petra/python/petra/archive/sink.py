@@ -1,0 +1,129 @@
+"""Where an archive is written to: nothing shows under the final name before all is well."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from typing import TYPE_CHECKING, Protocol
+
+from petra.errors import NoSpaceError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Sink(Protocol):
+    """Takes an archive's bytes in order."""
+
+    def write(self, data: memoryview | bytes, /) -> None:
+        """Append `data`.
+
+        Raises:
+            NoSpaceError: the disk is full.
+            StorageError: the disk refused for another reason.
+        """
+        ...
+
+    def commit(self) -> None:
+        """Let the file appear under its final name, whole."""
+        ...
+
+    def abort(self) -> None:
+        """Remove what was written. Safe to call at any time, also after :meth:`commit`."""
+        ...
+
+
+class FileSink:
+    """A file, written under a temporary name beside its final one.
+
+    Args:
+        path: the final name. What stands there stays until :meth:`commit`.
+        size: the bytes to come, or None; where they cannot fit, nothing is begun.
+
+    Raises:
+        NoSpaceError: `size` bytes do not fit.
+        StorageError: the folder cannot be made or written.
+    """
+
+    def __init__(self, path: Path, size: int | None = None) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        with self._errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._check_space(size or 0)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._fd = os.open(self._temporary, flags, 0o644)
+        self._open = True
+
+    def _check_space(self, size: int) -> None:
+        free = shutil.disk_usage(self._path.parent).free
+        if size > free:
+            raise NoSpaceError(
+                "the disk has no room for the file",
+                where=str(self._path.parent),
+                expected=f"{size} bytes",
+                found=f"{free} bytes free",
+                hint="free some space, or write elsewhere (--output-dir)",
+            )
+
+    def write(self, data: memoryview | bytes) -> None:
+        """Append `data`; see :class:`Sink`."""
+        with self._errors():
+            written = os.write(self._fd, data)
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
+
+    def commit(self) -> None:
+        """Give the file its final name in one step."""
+        self._close()
+        with self._errors():
+            self._temporary.replace(self._path)
+
+    def abort(self) -> None:
+        """Remove the temporary file."""
+        with contextlib.suppress(OSError):
+            self._close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._open:
+            self._open = False
+            os.close(self._fd)
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise storage_error(error, self._path) from error
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """Return what `error`, raised while writing `path`, means in Petra's terms."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpaceError(
+            "the disk is full",
+            where=str(path),
+            hint="free some space, or write elsewhere (--output-dir); nothing was left behind",
+        )
+    return StorageError(
+        f"cannot write: {error.strerror}", where=str(path), hint="check the folder and its rights"
+    )
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a small file in one step: it is there whole, or as it was before.
+
+    Raises:
+        NoSpaceError: the disk is full.
+        StorageError: the disk refused for another reason.
+    """
+    sink = FileSink(path, len(data))
+    try:
+        sink.write(data)
+        sink.commit()
+    finally:
+        sink.abort()
