@@ -1,0 +1,294 @@
+"""What is measured against what."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.charts import chart_repository
+from bench.environment import cache, ensure_pushed, ensure_update_pushed, write_spec
+from bench.measure import Command, Comparison, compare
+from tests.support.processes import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from bench.images import ImageSet
+    from tests.support.tools import Toolbox
+
+_PETRA = Path(sys.executable).with_name("petra")
+_PASSWORD = {"COSIGN_PASSWORD": "bench", "PETRA_CONFIG": "/dev/null"}
+
+
+@dataclass
+class Bench:
+    """What every case needs.
+
+    Attributes:
+        toolbox: finds the peers.
+        host: the running registry.
+        scale: of the image set; 1 is 1.1 GB.
+        pairs: how often each pair runs.
+    """
+
+    toolbox: Toolbox
+    host: str
+    scale: float
+    pairs: int
+
+    @cached_property
+    def work(self) -> Path:
+        """The folder for all outputs."""
+        folder = cache() / "work"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def images(self, scale: float | None = None) -> ImageSet:
+        """Return the image set, in the registry."""
+        return ensure_pushed(self.host, self.scale if scale is None else scale)[0]
+
+    def layer_bytes(self, scale: float | None = None) -> int:
+        """Return the bytes of the set's layers, each once."""
+        return ensure_pushed(self.host, self.scale if scale is None else scale)[1]
+
+    @cached_property
+    def key(self) -> Path:
+        """An encrypted signing key, ``cosign.pub`` beside it."""
+        key = self.work / "keys" / "cosign.key"
+        if not key.exists():
+            key.parent.mkdir(exist_ok=True)
+            subprocess.run(
+                [self.toolbox.find("cosign"), "generate-key-pair"],
+                cwd=key.parent,
+                env={"COSIGN_PASSWORD": _PASSWORD["COSIGN_PASSWORD"], "HOME": str(self.work)},
+                check=True,
+                capture_output=True,
+            )
+        return key
+
+    @property
+    def public_key(self) -> Path:
+        """The public half."""
+        return self.key.with_suffix(".pub")
+
+    def petra(self, label: str, *arguments: str | Path, outputs: tuple[Path, ...] = ()) -> Command:
+        """Return a call of petra."""
+        return Command(label, [_PETRA, *arguments], outputs, _PASSWORD)
+
+    def create(
+        self, images: ImageSet, *options: str | Path, label: str = "petra bundle create"
+    ) -> Command:
+        """Return the call that makes and signs the bundle of `images`."""
+        spec = write_spec(self.work / images.label, images, self.host)
+        output = self.work / images.label / "dist"
+        arguments = ("-f", spec, "--key", self.key, "--output-dir", output, *options)
+        return self.petra(label, "bundle", "create", *arguments, outputs=(output,))
+
+    def crane(
+        self, images: ImageSet, host: str | None = None, label: str = "crane pull"
+    ) -> Command:
+        """Return the call that only pulls `images`."""
+        target = self.work / "crane"
+        arguments = ("pull", "--format=oci", *images.references(host or self.host), target)
+        return Command(label, [self.toolbox.find("crane"), *arguments], (target,))
+
+    def skopeo(self, images: ImageSet) -> Command:
+        """Return the calls that copy `images` into one layout, one after another."""
+        target, program = self.work / "skopeo", self.toolbox.find("skopeo")
+        lines = [
+            shlex.join(
+                [
+                    *(str(program), "copy", "--quiet", "--src-tls-verify=false"),
+                    *(f"docker://{reference}", f"oci:{target}:image{number}"),
+                ]
+            )
+            for number, reference in enumerate(images.references(self.host))
+        ]
+        return Command("skopeo copy", ["sh", "-ec", "\n".join(lines)], (target,))
+
+    def bundle(self, images: ImageSet) -> Path:
+        """Return a fresh bundle of `images`, made outside the clock, kept until it is made anew."""
+        kept = self.work / images.label / "kept"
+        found = sorted(kept.glob("*.tar.zst"))
+        if not found or found[0].stat().st_mtime < _newest_source():
+            spec = write_spec(self.work / images.label, images, self.host)
+            arguments = ("-f", spec, "--key", self.key, "--output-dir", kept)
+            subprocess.run(
+                [_PETRA, "bundle", "create", *arguments],
+                env=_environment(_PASSWORD),
+                check=True,
+                capture_output=True,
+            )
+            found = sorted(kept.glob("*.tar.zst"))
+        return found[0]
+
+
+def peers(bench: Bench) -> Iterator[Comparison]:
+    """Crane and skopeo alone: what this machine does today."""
+    images = bench.images()
+    commands = [bench.skopeo(images), bench.crane(images)]
+    yield compare("peers alone", commands, pairs=bench.pairs)
+
+
+def create(bench: Bench) -> Iterator[Comparison]:
+    """Create and sign, whole, against crane and skopeo, which only pull."""
+    images = bench.images()
+    commands = [bench.create(images), bench.crane(images), bench.skopeo(images)]
+    comparison = compare("create and sign", commands, pairs=bench.pairs, goal=1.1)
+    size = bench.bundle(images).stat().st_size
+    written = comparison.series[0].median("written") / size
+    peak = comparison.series[0].peak() / (1 << 20)
+    note = f"written {written:.3f} x the bundle (goal 1.02), peak {peak:.0f} MiB (goal 128)"
+    yield Comparison(comparison.name, comparison.series, comparison.goal, note)
+
+
+def verify(bench: Bench) -> Iterator[Comparison]:
+    """Signature, members and digests, against hashing the file once."""
+    bundle = bench.bundle(bench.images())
+    ours = bench.petra(
+        "petra bundle verify", "bundle", "verify", "-f", bundle, "--key", bench.public_key
+    )
+    openssl = Command(
+        "openssl dgst -sha256", [bench.toolbox.find("openssl"), "dgst", "-sha256", bundle]
+    )
+    yield compare("verify", [ours, openssl], pairs=bench.pairs, goal=1.3)
+
+
+def inspect(bench: Bench) -> Iterator[Comparison]:
+    """Inspect, whatever the size: a small bundle beside the large one."""
+    commands = [
+        bench.petra(
+            f"petra bundle inspect, {bundle.stat().st_size / 1e6:.0f} MB",
+            *("bundle", "inspect", "-f", bundle, "--output", "json"),
+        )
+        for bundle in (bench.bundle(bench.images()), bench.bundle(bench.images(bench.scale / 8)))
+    ]
+    comparison = compare("inspect", commands, pairs=bench.pairs)
+    wall = comparison.series[0].median("wall")
+    yield Comparison(comparison.name, comparison.series, None, f"{wall:.2f} s (goal 0.3)")
+
+
+def store(bench: Bench) -> Iterator[Comparison]:
+    """The second create with the content store on and one new layer, against the first."""
+    images = bench.images()
+    folder = bench.work / "store"
+    first = bench.create(images, "--store", folder, label="first create, store on")
+    first = Command(first.label, first.arguments, (*first.outputs, folder), first.environment)
+    second = bench.create(
+        ensure_update_pushed(bench.host, images, bench.scale),
+        *("--store", folder),
+        label="second create, one new layer",
+    )
+    yield compare(
+        "content store", [second, first], pairs=bench.pairs, warm_up=0, goal=0.25, in_order=True
+    )
+
+
+def serve(bench: Bench) -> Iterator[Comparison]:
+    """The same pull, from the bundle and from the registry."""
+    images = bench.images()
+    with _served(bench, images) as host:
+        commands = [
+            bench.crane(images, host, "crane pull from petra serve"),
+            bench.crane(images, label="crane pull from registry"),
+        ]
+        yield compare("serve", commands, pairs=bench.pairs)
+
+
+@contextmanager
+def _served(bench: Bench, images: ImageSet) -> Iterator[str]:
+    arguments = ["-f", bench.bundle(images), "--key", bench.public_key, "--listen", "127.0.0.1:0"]
+    command = [str(part) for part in (_PETRA, "bundle", "serve", *arguments)]
+    log = bench.work / "serve.log"
+    with Server("petra serve", command, log, _environment(_PASSWORD)) as server:
+        yield server.wait_for_log(r"(127\.0\.0\.1:[1-9]\d*)")
+
+
+def charts(bench: Bench) -> Iterator[Comparison]:
+    """A bundle of ten charts against ten times helm pull."""
+    with chart_repository(bench.work / "charts") as (url, names):
+        spec = bench.work / "charts" / "bundle.yaml"
+        spec.write_text(_chart_spec(url, names))
+        output = bench.work / "charts" / "dist"
+        arguments = ("-f", spec, "--key", bench.key, "--output-dir", output)
+        ours = bench.petra("petra bundle create", "bundle", "create", *arguments, outputs=(output,))
+        target = bench.work / "charts" / "helm"
+        lines = [
+            shlex.join(
+                [
+                    *(str(bench.toolbox.find("helm")), "pull", name, "--repo", url),
+                    *("--version", "1.0.0", "-d", str(target)),
+                ]
+            )
+            for name in names
+        ]
+        script = "\n".join([f"mkdir {shlex.quote(str(target))}", *lines])
+        helm = Command(f"helm pull, {len(names)} times", ["sh", "-ec", script], (target,))
+        yield compare("charts", [ours, helm], pairs=bench.pairs)
+
+
+def _chart_spec(url: str, names: list[str]) -> str:
+    lines = ["apiVersion: petra.sh/v1alpha1", "kind: Bundle"]
+    lines += ["metadata: {name: charts, version: 1.0.0}", "spec:", "  charts:"]
+    lines += [f"    - {{name: {name}, repo: '{url}', version: 1.0.0}}" for name in names]
+    return "\n".join(lines) + "\n"
+
+
+def growth(bench: Bench) -> Iterator[Comparison]:
+    """Time and memory against size: 1, 2, 4 and 8 times the input."""
+    for part in (8, 4, 2, 1):
+        images = bench.images(bench.scale / part)
+        size = bench.layer_bytes(bench.scale / part) / 1e6
+        commands = [bench.create(images), bench.crane(images)]
+        name = f"growth {8 // part} x ({size:.0f} MB)"
+        yield compare(name, commands, pairs=max(3, bench.pairs // 2))
+
+
+def memory(bench: Bench) -> Iterator[Comparison]:
+    """Peak memory at this size and at five times of it."""
+    for scale in (bench.scale, 5 * bench.scale):
+        images = bench.images(scale)
+        size = bench.layer_bytes(scale) / 1e9
+        made = compare(f"memory, create {size:.1f} GB", [bench.create(images)], pairs=1, warm_up=0)
+        yield _with_peak(made)
+        command = bench.petra(
+            "petra bundle verify",
+            *("bundle", "verify", "-f", bench.bundle(images), "--key", bench.public_key),
+        )
+        read = compare(f"memory, verify {size:.1f} GB", [command], pairs=1, warm_up=0)
+        yield _with_peak(read)
+
+
+def _with_peak(comparison: Comparison) -> Comparison:
+    note = f"peak {comparison.series[0].peak() / (1 << 20):.0f} MiB (goal 128)"
+    return Comparison(comparison.name, comparison.series, None, note)
+
+
+def _environment(added: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, **added}
+
+
+def _newest_source() -> float:
+    root = Path(__file__).resolve().parents[1] / "layers" / "petra" / "python"
+    return max(path.stat().st_mtime for path in root.rglob("*.py"))
+
+
+#: By name, in the order in which they run.
+CASES: dict[str, Callable[[Bench], Iterator[Comparison]]] = {
+    "peers": peers,
+    "create": create,
+    "verify": verify,
+    "inspect": inspect,
+    "store": store,
+    "serve": serve,
+    "charts": charts,
+    "growth": growth,
+    "memory": memory,
+}
