@@ -1,1 +1,1 @@
-"""Helm charts: repositories over HTTP and OCI, the charts themselves, `index.yaml`."""
+"""Helm charts: where they come from, what is in them, and the repository that a bundle carries."""
