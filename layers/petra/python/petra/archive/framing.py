@@ -12,7 +12,7 @@ import zlib
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from petra.archive import zstd
-from petra.errors import UsageError
+from petra.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Framing(Protocol):
         ...
 
     def open_block(self, size: int, *, last: bool) -> bytes:
-        """Return the bytes before a stored block of `size` bytes, the `last` of its frame or not."""
+        """Return the bytes before a stored block of `size` bytes; `last` ends its frame."""
         ...
 
     def close_file(self, frames: Sequence[Frame], crc: int) -> bytes:
@@ -67,16 +67,24 @@ class Framing(Protocol):
         """Return the length in bytes of what :meth:`close_file` gives for so many frames."""
         ...
 
+    def expand(self, frame: bytes, content: int, *, where: str) -> bytes:
+        """Return the content of one frame of text, refused unless it is `content` bytes.
+
+        Raises:
+            FormatError: it is damaged, or holds another number of bytes.
+        """
+        ...
+
 
 class ZstdFraming:
     """One zstd frame a member, or several for one over 1 GiB; a seek table at the end."""
 
-    suffix = ".tar.zst"
-    block = zstd.BLOCK
-    block_header = zstd.BLOCK_HEADER
-    frame_header = zstd.FRAME_HEADER
-    frame_limit = zstd.FRAME_LIMIT
-    needs_crc = False
+    suffix: ClassVar[str] = ".tar.zst"
+    block: ClassVar[int] = zstd.BLOCK
+    block_header: ClassVar[int] = zstd.BLOCK_HEADER
+    frame_header: ClassVar[int] = zstd.FRAME_HEADER
+    frame_limit: ClassVar[int] = zstd.FRAME_LIMIT
+    needs_crc: ClassVar[bool] = False
 
     def open_file(self) -> bytes:
         """Return nothing: a zstd file is its frames."""
@@ -102,6 +110,10 @@ class ZstdFraming:
         """Return the length of the seek table."""
         return len(zstd.seek_table([])) + 8 * frames
 
+    def expand(self, frame: bytes, content: int, *, where: str) -> bytes:
+        """Return the content of one compressed frame."""
+        return zstd.decompress(frame, content, where=where)
+
 
 class GzipFraming:
     """One gzip member for the whole file; blobs as stored deflate blocks.
@@ -109,24 +121,30 @@ class GzipFraming:
     Source: RFC 1951, section 3.2.4 (stored blocks); RFC 1952, section 2.3 (header and trailer).
     """
 
-    suffix = ".tar.gz"
-    block = 65535
-    block_header = 5
-    frame_header = 0
-    frame_limit = 1 << 62
-    needs_crc = True
+    suffix: ClassVar[str] = ".tar.gz"
+    block: ClassVar[int] = 65535
+    block_header: ClassVar[int] = 5
+    frame_header: ClassVar[int] = 0
+    frame_limit: ClassVar[int] = 1 << 62
+    needs_crc: ClassVar[bool] = True
 
     #: Deflate, no flags, no time, best compression, "unknown" operating system: no host shows.
-    _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
-    _END = b"\x01\x00\x00\xff\xff"
+    HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
+    END = b"\x01\x00\x00\xff\xff"
 
     def open_file(self) -> bytes:
         """Return the gzip header."""
-        return self._HEADER
+        return self.HEADER
 
     def text(self, content: bytes) -> bytes:
         """Return `content` deflated, ended on a byte boundary and referring to nothing before."""
-        deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+        data = self._deflate(content, zlib.Z_DEFAULT_STRATEGY)
+        # A reader tells text from blobs by the first block's type. Text that zlib would store
+        # takes fixed codes instead.
+        return data if data[0] & 0b110 else self._deflate(content, zlib.Z_FIXED)
+
+    def _deflate(self, content: bytes, strategy: int) -> bytes:
+        deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, strategy)
         return deflate.compress(content) + deflate.flush(zlib.Z_FULL_FLUSH)
 
     def open_frame(self, content: int) -> bytes:  # noqa: ARG002  # zstd's
@@ -140,14 +158,24 @@ class GzipFraming:
     def close_file(self, frames: Sequence[Frame], crc: int) -> bytes:
         """Return the final empty block, the CRC and the length."""
         content = sum(frame.content for frame in frames)
-        return self._END + struct.pack("<II", crc, content & 0xFFFFFFFF)
+        return self.END + struct.pack("<II", crc, content & 0xFFFFFFFF)
 
     def close_size(self, frames: int) -> int:  # noqa: ARG002  # zstd's
         """Return the trailer's length."""
-        return len(self._END) + 8
+        return len(self.END) + 8
+
+    def expand(self, frame: bytes, content: int, *, where: str) -> bytes:
+        """Return the content of one deflated run."""
+        try:
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(frame, content + 1)
+        except zlib.error as error:
+            raise FormatError("damaged deflate data", where=where, found=error) from None
+        if len(data) != content:
+            raise FormatError("text of another length", where=where, expected=content)
+        return data
 
 
-_FRAMINGS: dict[str, type[ZstdFraming] | type[GzipFraming]] = {
+_FRAMINGS: dict[str, type[ZstdFraming | GzipFraming]] = {
     "tar.zst": ZstdFraming,
     "tar.gz": GzipFraming,
 }

@@ -93,3 +93,8 @@ def executable_kind(head: bytes) -> str | None:
         head: the first 4 bytes or more.
     """
     return next((kind for magic, kind in _EXECUTABLE if head.startswith(magic)), None)
+
+
+def is_stored(name: str) -> bool:
+    """Say whether `name` is stored as it is; all else is compressed text. Format, section 3."""
+    return is_blob(name) or (name.startswith("charts/") and name.endswith(".tgz"))

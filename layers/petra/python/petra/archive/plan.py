@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from petra.archive import members, tar
 from petra.archive.zstd import Frame
 from petra.content.digest import Digest
-from petra.content.descriptor import Descriptor
 from petra.errors import ContentRefusedError, FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from petra.archive.framing import Framing
+    from petra.content.descriptor import Descriptor
     from petra.content.protocols import RangeFetcher
 
 #: Bytes of content in one piece, about: one range request, one buffer of the window.

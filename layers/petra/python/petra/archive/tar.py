@@ -38,8 +38,9 @@ def header(name: str, size: int, mtime: int) -> bytes:
     """
     info = tarfile.TarInfo(name)
     info.size, info.mtime, info.mode = size, mtime, 0o644
-    form = tarfile.USTAR_FORMAT if size <= USTAR_LIMIT else tarfile.PAX_FORMAT
-    return info.tobuf(form, "ascii", "strict")
+    if size <= USTAR_LIMIT:
+        return info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+    return info.tobuf(tarfile.PAX_FORMAT, "ascii", "strict")
 
 
 def header_size(size: int) -> int:
@@ -88,7 +89,9 @@ def _pax_size(data: bytes, where: str) -> int:
     value = number.rstrip(b"\n")
     if key != b"size" or length != str(len(record)).encode() or not value.isdigit():
         raise FormatError(
-            "pax header other than one size record", where=where, found=record[:80].decode("latin-1")
+            "pax header other than one size record",
+            where=where,
+            found=record[:80].decode("latin-1"),
         )
     return int(value)
 
