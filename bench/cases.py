@@ -96,19 +96,15 @@ class Bench:
     ) -> Command:
         """Return the call that only pulls `images`."""
         target = self.work / "crane"
-        arguments = ("pull", "--format=oci", *images.references(host or self.host), target)
-        return Command(label, [self.toolbox.find("crane"), *arguments], (target,))
+        pull = (self.toolbox.find("crane"), "pull", "--format=oci")
+        return Command(label, [*pull, *images.references(host or self.host), target], (target,))
 
     def skopeo(self, images: ImageSet) -> Command:
         """Return the calls that copy `images` into one layout, one after another."""
         target, program = self.work / "skopeo", self.toolbox.find("skopeo")
+        copy = (str(program), "copy", "--quiet", "--src-tls-verify=false")
         lines = [
-            shlex.join(
-                [
-                    *(str(program), "copy", "--quiet", "--src-tls-verify=false"),
-                    *(f"docker://{reference}", f"oci:{target}:image{number}"),
-                ]
-            )
+            shlex.join([*copy, f"docker://{reference}", f"oci:{target}:image{number}"])
             for number, reference in enumerate(images.references(self.host))
         ]
         return Command("skopeo copy", ["sh", "-ec", "\n".join(lines)], (target,))
@@ -119,9 +115,9 @@ class Bench:
         found = sorted(kept.glob("*.tar.zst"))
         if not found or found[0].stat().st_mtime < _newest_source():
             spec = write_spec(self.work / images.label, images, self.host)
-            arguments = ("-f", spec, "--key", self.key, "--output-dir", kept)
+            options = ("-f", spec, "--key", self.key, "--output-dir", kept)
             subprocess.run(
-                [_PETRA, "bundle", "create", *arguments],
+                [_PETRA, "bundle", "create", *options],
                 env=_environment(_PASSWORD),
                 check=True,
                 capture_output=True,

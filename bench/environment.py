@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,9 +33,10 @@ def cache() -> Path:
 def registry(toolbox: Toolbox, *, port: int = 0) -> Iterator[str]:
     """Run the real registry over the kept storage; yields ``127.0.0.1:PORT``."""
     program = toolbox.find("docker-registry")
-    with running_registry(
-        program, cache() / "registry", storage=cache() / "storage", port=port
-    ) as running:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_registry(program, Path(folder), storage=cache() / "storage", port=port) as running,
+    ):
         yield running.host
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.tools import Toolbox, ToolMissingError, version_of
+from tests.support.tools import ALL_TOOLS, Toolbox, ToolMissingError, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,29 +16,8 @@ if TYPE_CHECKING:
     from tests.support.containerd import Containerd
     from tests.support.docker_registry import DockerRegistry
 
-_GO_TOOLS = (
-    "crane",
-    "cosign",
-    "helm",
-    "kustomize",
-    "oras",
-    "syft",
-    "grype",
-    "apiextensions-apiserver",
-)
-_DEBIAN_TOOLS = (
-    "skopeo",
-    "docker-registry",
-    "containerd",
-    "ctr",
-    "etcd",
-    "zstd",
-    "tar",
-    "openssl",
-)
 
-
-@pytest.mark.parametrize("name", [*_GO_TOOLS, *_DEBIAN_TOOLS])
+@pytest.mark.parametrize("name", ALL_TOOLS)
 def test_every_tool_is_there_and_tells_its_version(tools: Callable[[str], Path], name: str) -> None:
     assert version_of(tools(name)) != "unknown version"
 

@@ -33,6 +33,13 @@ _BUILD_INFO = re.compile(rb"\nmod\t(\S+)\t(v\S+)\t")
 _VERSION = re.compile(r"\d+\.\d+[\w.+~-]*")
 
 
+#: Every tool that some test asks for.
+ALL_TOOLS = (
+    *("crane", "cosign", "helm", "kustomize", "oras", "syft", "grype", "apiextensions-apiserver"),
+    *("skopeo", "docker-registry", "containerd", "ctr", "etcd", "zstd", "tar", "openssl"),
+)
+
+
 class ToolMissingError(LookupError):
     """A tool is nowhere to be found; the text says where we looked."""
 
@@ -149,3 +156,19 @@ def version_of(tool: Path) -> str:
         if match := _VERSION.search(output.stdout):
             return match.group()
     return "unknown version"
+
+
+def main() -> None:
+    """Print each tool with its path and version, or ``missing``, one a line."""
+    toolbox = Toolbox()
+    for name in ALL_TOOLS:
+        try:
+            path = toolbox.find(name)
+        except ToolMissingError:
+            print(name, "missing")  # noqa: T201
+        else:
+            print(name, path, version_of(path))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
