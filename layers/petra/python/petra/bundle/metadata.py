@@ -1,0 +1,243 @@
+"""What a bundle says about itself, ``metadata.json``. Bundle format, section 4."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from petra.bundle.fields import (
+    API_VERSION,
+    INTEGER_LIMIT,
+    ChartName,
+    ChartVersion,
+    DigestField,
+    Label,
+    Moment,
+    Name,
+    PlatformField,
+    Size,
+    Text,
+    Version,
+)
+from petra.encoding.json import dump_json, load_json
+from petra.encoding.models import FieldError, Items, Model, to_value, validate
+from petra.errors import FormatError
+
+METADATA_LIMIT = 64 * 1024 * 1024
+
+NO_SCANNER = "scanning comes with a later version"
+
+
+class Check(Model):
+    """A step that was taken, or was skipped for a reason. Absence is never written as success."""
+
+    status: Literal["done", "skipped"]
+    reason: Text | None = None
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> Check:
+        if (self.status == "skipped") != (self.reason is not None):
+            raise FieldError("a skipped step, and only one, has a reason")
+        return self
+
+    @classmethod
+    def done(cls) -> Check:
+        """Return a step that was taken."""
+        return cls(status="done")
+
+    @classmethod
+    def skipped(cls, reason: str) -> Check:
+        """Return a step that was not taken."""
+        return cls(status="skipped", reason=reason)
+
+
+class Checks(Model):
+    """The steps that a receiver's policy may insist on."""
+
+    sign: Check
+    verify: Check
+    scan: Check
+
+
+class Tool(Model):
+    """The program that made the bundle."""
+
+    name: Text
+    version: Text
+
+
+class VerifiedSignature(Model):
+    """A signature that verified: with which key, in which form, and the manifest that holds it."""
+
+    key: Text = Field(description="The SHA-256 fingerprint of the public key, hex.")
+    scheme: Literal["tag", "referrer"]
+    digest: DigestField
+
+
+class SignatureCheck(Check):
+    """How an image's signatures were verified."""
+
+    verified: Items[VerifiedSignature] = ()
+
+    @model_validator(mode="after")
+    def _proven(self) -> SignatureCheck:
+        if (self.status == "done") != bool(self.verified):
+            raise FieldError("signatures stand there if, and only if, they were verified")
+        return self
+
+
+class AttachmentRecord(Model):
+    """A signature, attestation or other referrer that travels with an image."""
+
+    kind: Literal["signature", "attestation", "sbom", "referrer"]
+    scheme: Literal["tag", "referrer"]
+    subject: DigestField
+    media_type: Text
+    digest: DigestField
+    size: Size
+    artifact_type: Text | None = None
+    tag: Text | None = None
+
+
+class Evidence(Model):
+    """A document about an image, in a member of the bundle."""
+
+    format: Text
+    member: Text
+    digest: DigestField
+
+
+class ImageRecord(Model):
+    """An image of the bundle."""
+
+    name: Name
+    reference: Text
+    digest: DigestField
+    media_type: Text
+    size: Size = Field(description="The bytes of all its blobs.")
+    platforms: Items[PlatformField] = ()
+    absent_platforms: Items[PlatformField] = ()
+    signatures: SignatureCheck
+    scan: Check
+    attachments: Items[AttachmentRecord] = ()
+    sboms: Items[Evidence] = ()
+    provenance: Items[Evidence] = ()
+
+
+class ChartRecord(Model):
+    """A chart of the bundle."""
+
+    name: ChartName
+    version: ChartVersion
+    repo: Text
+    member: Text
+    digest: DigestField
+    size: Size
+    provenance: Check
+
+
+class ComponentRecord(Model):
+    """A part of the platform."""
+
+    name: Text
+    set: Literal["base", "observability"]
+    chart: Text | None = None
+    version: Text | None = None
+
+
+class Totals(Model):
+    """Sums over the members listed in the metadata."""
+
+    members: Size
+    bytes: Size
+    images: Size
+    charts: Size
+
+
+class Member(Model):
+    """A member of the archive."""
+
+    name: Text
+    size: Size
+    digest: DigestField
+
+
+class Base(Model):
+    """The bundle or inventory that a differential bundle builds on."""
+
+    name: Label
+    version: Version
+    digest: DigestField
+
+
+class Metadata(Model):
+    """The whole document.
+
+    Attributes:
+        base: None unless the bundle is differential.
+        members: all but ``metadata.json`` and ``SHA256SUMS``, in archive order.
+    """
+
+    api_version: Literal["petra.sh/v1alpha1"] = API_VERSION
+    kind: Literal["BundleMetadata"] = "BundleMetadata"
+    name: Label
+    version: Version
+    serial: int = Field(ge=0, le=INTEGER_LIMIT)
+    created: Moment
+    not_after: Moment | None = None
+    base: Base | None = None
+    tool: Tool
+    platforms: Items[PlatformField] = ()
+    checks: Checks
+    totals: Totals
+    images: Items[ImageRecord] = ()
+    charts: Items[ChartRecord] = ()
+    platform: Items[ComponentRecord] = ()
+    members: Items[Member]
+
+    def skipped(self) -> dict[str, list[str]]:
+        """Return the reasons by which steps were skipped, by the step's name, images included."""
+        found: dict[str, list[str]] = {}
+        steps = {"sign": [self.checks.sign], "verify": [self.checks.verify]}
+        steps["verify"] += [image.signatures for image in self.images]
+        steps["scan"] = [self.checks.scan, *(image.scan for image in self.images)]
+        for name, checks in steps.items():
+            reasons = dict.fromkeys(check.reason for check in checks if check.reason)
+            if reasons:
+                found[name] = list(reasons)
+        return found
+
+
+def load_metadata(data: bytes, *, where: str = "metadata.json") -> Metadata:
+    """Return the metadata in `data`.
+
+    Raises:
+        FormatError: it is no such document, or of a version that this Petra does not know.
+    """
+    if len(data) > METADATA_LIMIT:
+        raise FormatError(
+            "metadata too large", where=where, expected=f"at most {METADATA_LIMIT} bytes"
+        )
+    value = load_json(data, where=where)
+    version = value.get("apiVersion") if isinstance(value, dict) else None
+    if version != API_VERSION:
+        raise FormatError(
+            "the bundle has a format that this petra does not know",
+            where=where,
+            expected=f"apiVersion {API_VERSION}",
+            found=str(version)[:100],
+            hint="read it with the version of petra that made it, or a newer one",
+        )
+    return validate(Metadata, value, where=where, error=FormatError)
+
+
+def dump_metadata(metadata: Metadata) -> bytes:
+    """Return `metadata` as JSON, always the same bytes for the same value."""
+    value = to_value(metadata)
+    if metadata.base is None:
+        # Said in so many words: a reader must see that the bundle is whole.
+        position = list(value).index("tool")
+        head = dict(list(value.items())[:position])
+        value = head | {"base": None} | value
+    return dump_json(value)
