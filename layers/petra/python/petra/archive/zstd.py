@@ -89,19 +89,21 @@ def decompress(frame: bytes, content: int, *, where: str) -> bytes:
     """
     import zstandard  # noqa: PLC0415  # only those who read text pay for it
 
-    # Both checks come before any memory is taken: a frame's own header says how much it would be.
-    if zstandard.frame_content_size(frame) != content:
+    reader = zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024)
+    try:
+        # Comes before any memory is taken: the frame's own header says how much it would be.
+        announced = zstandard.frame_content_size(frame)
+        data = b"" if announced != content else reader.decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise FormatError("damaged zstd frame", where=where, found=error) from None
+    if announced != content:
         raise FormatError(
             "frame holds another number of bytes than the seek table says",
             where=where,
             expected=content,
-            found=zstandard.frame_content_size(frame),
+            found=announced,
         )
-    reader = zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024)
-    try:
-        return reader.decompress(frame, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise FormatError("damaged zstd frame", where=where, found=error) from None
+    return data
 
 
 def library_version() -> str:
