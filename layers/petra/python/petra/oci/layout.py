@@ -82,6 +82,18 @@ class LayoutTarget:
         """
         return FileStream.open(self._blob(descriptor.digest), offset, length)
 
+    def describe(self, digest: Digest) -> Descriptor:
+        """Return the descriptor of the blob `digest`, as bytes of no particular kind.
+
+        Raises:
+            NotFoundError: there is no such blob.
+        """
+        try:
+            size = self._blob(digest).stat().st_size
+        except OSError:
+            raise NotFoundError("no such blob", where=f"{self._path}: {digest}") from None
+        return Descriptor(OCTET_STREAM, digest, size)
+
     def exists(self, descriptor: Descriptor) -> bool:
         """Say whether content of this digest and size is there.
 
@@ -90,10 +102,9 @@ class LayoutTarget:
         if is_manifest(descriptor.media_type):
             return self._is_complete(descriptor)
         try:
-            status = self._blob(descriptor.digest).stat()
-        except OSError:
+            return self.describe(descriptor.digest).size == descriptor.size
+        except NotFoundError:
             return False
-        return status.st_size == descriptor.size
 
     def push(self, descriptor: Descriptor, content: ByteStream) -> None:
         """Store `content`; nothing is kept if it differs from `descriptor`.
@@ -226,16 +237,13 @@ class LayoutTarget:
             DigestMismatchError: the blob is damaged.
         """
         where = f"{self._path}: {digest}"
-        try:
-            size = self._blob(digest).stat().st_size
-        except OSError:
-            raise NotFoundError("no such manifest", where=where) from None
+        blob = self.describe(digest)
         known = self._parsed.get(digest)
-        if known is not None and known.descriptor.size == size:
+        if known is not None and known.descriptor.size == blob.size:
             return known
-        if size > DOCUMENT_LIMIT:
+        if blob.size > DOCUMENT_LIMIT:
             raise NotFoundError("no such manifest, only a blob", where=where)
-        raw = fetch_document(self, Descriptor(OCTET_STREAM, digest, size), where=where)
+        raw = fetch_document(self, blob, where=where)
         try:
             manifest = parse_manifest(raw, where=where)
         except VerificationError:

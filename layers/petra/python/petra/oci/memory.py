@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from petra.content.descriptor import Descriptor
 from petra.content.digest import Digest
 from petra.content.stream import BytesStream, VerifyReader
 from petra.errors import FormatError, NotFoundError
 from petra.oci.manifest import Manifest, parse_manifest
-from petra.oci.media_types import is_manifest
+from petra.oci.media_types import OCTET_STREAM, is_manifest
 
 if TYPE_CHECKING:
-    from petra.content.descriptor import Descriptor
     from petra.content.protocols import ByteStream
 
 
@@ -40,6 +40,17 @@ class MemoryTarget:
             NotFoundError: there is no such content.
         """
         return BytesStream(self._data(descriptor)[offset : offset + length])
+
+    def describe(self, digest: Digest) -> Descriptor:
+        """Return the descriptor of the content `digest`, as bytes of no particular kind.
+
+        Raises:
+            NotFoundError: there is no such content.
+        """
+        with self._lock:
+            if (data := self._blobs.get(digest)) is not None:
+                return Descriptor(OCTET_STREAM, digest, len(data))
+        raise NotFoundError("no such content", where=digest)
 
     def exists(self, descriptor: Descriptor) -> bool:
         """Say whether content of this digest and size is there, as manifest or as blob."""
