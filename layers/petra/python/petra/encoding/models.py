@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Strict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from petra.encoding.yaml import load_yaml
 from petra.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -96,6 +95,8 @@ def reading(data: bytes, limit: int, *, where: str, error: type[PetraError]) -> 
     Raises:
         PetraError: `error`.
     """
+    from petra.encoding.yaml import load_yaml  # noqa: PLC0415  # JSON's readers need no yaml
+
     if len(data) > limit:
         raise error("file too large", where=where, expected=f"at most {limit} bytes")
     try:
