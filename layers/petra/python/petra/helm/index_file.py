@@ -100,7 +100,7 @@ def _entries_of(data: bytes, name: str, where: str) -> Any:
         if part is not None:
             return load_document(part, where=where)[name]
     except FormatError:
-        pass  # An anchor outside the part, say. The whole tells.
+        pass  # Perhaps only the cut was wrong. The whole tells.
     if _area(data) and name.encode() not in data:
         return None
     document = load_parts(data, lambda path: path in {("entries",), ("entries", name)}, where=where)
