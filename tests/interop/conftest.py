@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import shutil
 import tempfile
@@ -12,6 +14,7 @@ import pytest
 
 from tests.support.containerd import Containerd, running_containerd
 from tests.support.docker_registry import DockerRegistry, running_registry
+from tests.support.kubernetes import KubernetesApi, flux_definitions, running_kubernetes
 from tests.support.processes import Server
 from tests.support.tools import Toolbox, ToolMissingError, version_of
 
@@ -37,6 +40,7 @@ class _Ledger:
         self.uses: dict[str, set[str]] = {}
         self.ran: set[str] = set()
         self.skipped: set[str] = set()
+        self.notes: list[str] = []
 
     def find(self, name: str) -> Path:
         try:
@@ -80,6 +84,7 @@ def pytest_runtest_makereport(
         _LEDGER.skipped.add(item.nodeid)
     elif report.when == "call":
         _LEDGER.ran.add(item.nodeid)
+        _LEDGER.notes += [str(value) for key, value in item.user_properties if key == "peer-note"]
     if report.failed:
         report.sections += [(f"log of {server.name}", server.tail()) for server in Server.running]
     return report
@@ -94,6 +99,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         path = _LEDGER.toolbox.found.get(name)
         if path and count:
             terminalreporter.write_line(f"{count:4} tests  {name} {version_of(path)}")
+    for note in _LEDGER.notes:
+        terminalreporter.write_line(note)
     terminalreporter.write_line(
         f"{len(_LEDGER.ran):4} interop tests ran, {len(_LEDGER.skipped)} skipped"
     )
@@ -135,3 +142,25 @@ def containerd(tools: Callable[[str], Path]) -> Iterator[Containerd]:
             yield daemon
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def kubernetes_api(
+    tools: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[KubernetesApi]:
+    """A real Kubernetes API server with Flux's definitions, one for the whole run."""
+    programs = tools("etcd"), tools("apiextensions-apiserver")
+    with running_kubernetes(*programs, tmp_path_factory.mktemp("kubernetes")) as api:
+        api.define(flux_definitions()[1])
+        for server in Server.running:
+            if server.name == "apiextensions-apiserver":
+                for resource in api.resources.values():
+                    server.wait_for(functools.partial(api.served, resource))
+        yield api
+
+
+@pytest.fixture
+def kubernetes_namespace(request: pytest.FixtureRequest) -> str:
+    """A namespace of the test's own."""
+    digest = hashlib.sha256(request.node.nodeid.encode()).hexdigest()
+    return f"test-{digest[:16]}"
