@@ -9,6 +9,7 @@ from petra.content.stream import VerifyReader, fetch_document
 from petra.errors import ContentRefusedError, FormatError, NotFoundError, UsageError
 from petra.helm.tarball import COMPRESSED_LIMIT
 from petra.oci.manifest import parse_manifest
+from petra.oci.media_types import HELM_CHART, HELM_CONFIG, HELM_PROVENANCE
 from petra.oci.reference import Reference
 
 if TYPE_CHECKING:
@@ -17,11 +18,8 @@ if TYPE_CHECKING:
     from petra.content.protocols import ReadOnlyTarget
     from petra.oci.manifest import Manifest
 
-CONFIG_TYPE = "application/vnd.cncf.helm.config.v1+json"
-CHART_TYPE = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
-#: What Helm 3.0 to 3.6 called the same.
+#: What Helm 3.0 to 3.6 called a chart's layer.
 LEGACY_CHART_TYPE = "application/tar+gzip"
-PROVENANCE_TYPE = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 
 
 class Registries(Protocol):
@@ -78,7 +76,7 @@ def fetch_oci_chart(registries: Registries, url: str) -> OciChart:
     raw = fetch_document(repository, descriptor, where=url)
     manifest = parse_manifest(raw, descriptor.media_type, where=url)
     layer = _chart_layer(manifest, url)
-    signed = [item for item in manifest.layers if item.media_type == PROVENANCE_TYPE]
+    signed = [item for item in manifest.layers if item.media_type == HELM_PROVENANCE]
     return OciChart(
         data=_read(repository, layer, url),
         digest=layer.digest,
@@ -108,19 +106,19 @@ def _reference(url: str) -> Reference:
 
 def _chart_layer(manifest: Manifest, where: str) -> Descriptor:
     kind = manifest.config.media_type if manifest.config else None
-    if kind != CONFIG_TYPE:
+    if kind != HELM_CONFIG:
         raise FormatError(
             "not a chart",
             where=where,
-            expected=CONFIG_TYPE,
+            expected=HELM_CONFIG,
             found=kind or manifest.descriptor.media_type,
             hint="`repo` and `name` lead to something else, an image perhaps",
         )
-    for media_type in (CHART_TYPE, LEGACY_CHART_TYPE):
+    for media_type in (HELM_CHART, LEGACY_CHART_TYPE):
         layers = [layer for layer in manifest.layers if layer.media_type == media_type]
         if len(layers) == 1:
             return layers[0]
-    raise FormatError("chart manifest without one chart layer", where=where, expected=CHART_TYPE)
+    raise FormatError("chart manifest without one chart layer", where=where, expected=HELM_CHART)
 
 
 def _read(repository: ReadOnlyTarget, layer: Descriptor, where: str) -> bytes:

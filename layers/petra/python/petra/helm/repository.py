@@ -30,6 +30,8 @@ from petra.oci.urls import redact
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from petra.oci.credentials import CredentialStore
+
 #: A provenance file is a signed Chart.yaml and one digest.
 PROVENANCE_LIMIT = 1024 * 1024
 #: Bytes of indexes that a ChartSource remembers.
@@ -135,15 +137,24 @@ class ChartSource:
         http: for repositories with an ``index.yaml``.
         registries: for ``oci://``; a RegistryClient.
         folder: what relative paths of local repositories start from; here where None.
+        credentials: Docker's configuration. HTTP repositories are in it by their host, and get
+            their Basic credentials when they ask.
     """
 
     def __init__(
-        self, *, http: HttpGetter, registries: Registries, folder: Path | None = None
+        self,
+        *,
+        http: HttpGetter,
+        registries: Registries,
+        folder: Path | None = None,
+        credentials: CredentialStore | None = None,
     ) -> None:
         self._http = http
+        self._credentials = credentials
         self._registries = registries
         self._folder = folder or Path()
         self._indexes: dict[WebUrl, bytes] = {}
+        self._gates: dict[WebUrl, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def resolve(
@@ -254,7 +265,7 @@ class ChartSource:
             )
         headers = repository.headers_for(url) if repository else {}
         headers = target.headers_for(target.url) or headers
-        data = self._http.get(target.url, limit=COMPRESSED_LIMIT, headers=headers)
+        data = self._get(target.url, COMPRESSED_LIMIT, headers)
         return _Fetched(
             redact(url),
             data,
@@ -267,23 +278,48 @@ class ChartSource:
         """Return the ``.prov`` beside a chart, if any."""
         # Storage services that list nothing answer 403 for what is not there.
         try:
-            return self._http.get(target.beside(".prov"), limit=PROVENANCE_LIMIT, headers=headers)
+            return self._get(target.beside(".prov"), PROVENANCE_LIMIT, headers)
         except (NotFoundError, AccessError):
             return None
 
     def _index(self, url: WebUrl) -> bytes:
+        """Return a repository's index; threads that want the same one wait for the first."""
         with self._lock:
-            if url in self._indexes:
-                return self._indexes[url]
+            gate = self._gates.setdefault(url, threading.Lock())
+        with gate:
+            if (known := self._indexes.get(url)) is not None:
+                return known
+            data = self._fetch_index(url)
+            with self._lock:
+                self._indexes[url] = data
+                while sum(map(len, self._indexes.values())) > REMEMBERED_LIMIT:
+                    del self._indexes[next(iter(self._indexes))]
+            return data
+
+    def _fetch_index(self, url: WebUrl) -> bytes:
         address = url.join("index.yaml")
-        headers = url.headers_for(address)
-        data = self._http.get(address, limit=INDEX_LIMIT, headers=headers)
-        data = plain_index(data, where=redact(address))
-        with self._lock:
-            self._indexes[url] = data
-            while sum(map(len, self._indexes.values())) > REMEMBERED_LIMIT:
-                del self._indexes[next(iter(self._indexes))]
-        return data
+        try:
+            data = self._get(address, INDEX_LIMIT, url.headers_for(address))
+        except NotFoundError:
+            raise NotFoundError(
+                "no chart repository there: it has no index.yaml",
+                where=redact(address),
+                hint="check the URL; a repository in an OCI registry begins with oci://",
+            ) from None
+        return plain_index(data, where=redact(address))
+
+    def _get(self, url: str, limit: int, headers: Mapping[str, str]) -> bytes:
+        """Get `url`, once more with the credentials for its host where it asks for any."""
+        try:
+            return self._http.get(url, limit=limit, headers=headers)
+        except AccessError:
+            if "Authorization" in headers or self._credentials is None:
+                raise
+            known = self._credentials.get(urlsplit(url).netloc)
+            if known is None or not known.password:
+                raise
+            secret = {**headers, "Authorization": known.basic}
+            return self._http.get(url, limit=limit, headers=secret)
 
     def _from_folder(self, path: Path, name: str, version: str) -> _Fetched:
         folder = ChartFolder(path)
