@@ -41,19 +41,24 @@ class Reads:
         Raises:
             ApiError: there is none, or more than one.
         """
+        found = self._look_up(request, name)
+        if found is None:
+            raise ApiError(404, "NAME_UNKNOWN", "no such repository", detail={"name": name})
+        return found
+
+    def _look_up(self, request: Request, name: str) -> tuple[str, ServedTarget] | None:
         try:
             full = find_name(self._repositories, name, request.namespace)
         except AmbiguousNameError as error:
             message = f"several registries have this repository; ask for one of {error}"
             raise ApiError(404, "NAME_UNKNOWN", message, detail={"name": name}) from None
         target = None if full is None else self._repositories.get(full)
-        if full is None or target is None:
-            raise ApiError(404, "NAME_UNKNOWN", "no such repository", detail={"name": name})
-        return full, target
+        return None if full is None or target is None else (full, target)
 
     def manifest(self, request: Request, name: str, reference: str) -> Response:
         """Return a manifest or index by tag or digest, checked."""
-        check_reference(reference)
+        if ":" in reference:
+            parse_digest(reference)
         _, target = self.find(request, name)
         try:
             descriptor = target.resolve(reference)
@@ -101,10 +106,14 @@ class Reads:
         return json_response({"repositories": page}, headers=headers)
 
     def referrers(self, request: Request, name: str, digest_text: str) -> Response:
-        """Return an index of the manifests whose subject is `digest_text`."""
+        """Return an index of the manifests whose subject is `digest_text`.
+
+        Where there are none the index is empty, even in a repository that is not there: a 404
+        would send clients looking for the tag that stands in for this API.
+        """
         digest = parse_digest(digest_text)
-        _, target = self.find(request, name)
-        listed = target.referrers(Descriptor(OCTET_STREAM, digest, 0))
+        found = self._look_up(request, name)
+        listed = found[1].referrers(Descriptor(OCTET_STREAM, digest, 0)) if found else []
         headers = {}
         if wanted := request.query.get("artifactType"):
             listed = [item for item in listed if item.artifact_type == wanted]
