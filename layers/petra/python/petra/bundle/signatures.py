@@ -1,0 +1,92 @@
+"""The signature files beside a bundle: ``FILE.sig`` and ``FILE.sigstore.json``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from petra.archive.sink import FileSink
+from petra.content.digest import Hasher
+from petra.trust.blob import (
+    BUNDLE_SUFFIX,
+    SIGNATURE_SUFFIX,
+    signature_file,
+    sigstore_bundle,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from petra.archive.source import Source
+    from petra.content.digest import Digest
+    from petra.content.progress import Progress
+    from petra.trust.signer import Signer
+
+_CHUNK: Final = 4 * 1024 * 1024
+
+
+def signature_path(file: Path) -> Path:
+    """Return the path of the ``.sig`` beside `file`."""
+    return file.with_name(file.name + SIGNATURE_SUFFIX)
+
+
+def bundle_path(file: Path) -> Path:
+    """Return the path of the ``.sigstore.json`` beside `file`."""
+    return file.with_name(file.name + BUNDLE_SUFFIX)
+
+
+def hash_source(source: Source, progress: Progress) -> Digest:
+    """Return the digest of all of `source`, read once in constant memory.
+
+    Args:
+        source: an open file.
+        progress: told of each chunk; phases are the caller's.
+
+    Raises:
+        FormatError: the source ends before its size.
+        StorageError: it cannot be read.
+    """
+    hasher, buffer = Hasher(), memoryview(bytearray(min(_CHUNK, max(source.size, 1))))
+    for offset in range(0, source.size, len(buffer)):
+        part = buffer[: source.size - offset]
+        source.read_into(offset, part)
+        hasher.update(part)
+        progress.on_progress(len(part))
+    return hasher.digest()
+
+
+def write_signatures(file: Path, digest: Digest, signer: Signer) -> tuple[Path, Path]:
+    """Sign what has `digest` and write both forms of the signature beside `file`.
+
+    Either form appears whole or not at all, and neither before both are on the disk.
+
+    Args:
+        file: the signed file's path; not read.
+        digest: its digest.
+        signer: who signs.
+
+    Returns:
+        The paths of ``.sig`` and ``.sigstore.json``.
+
+    Raises:
+        AccessError: the signer refuses.
+        TransportError: the signer cannot be reached.
+        SignatureError: what the signer returned does not verify.
+        NoSpaceError: the disk is full.
+        StorageError: the disk refused for another reason.
+    """
+    der = signer.sign_digest(digest)
+    contents = {
+        signature_path(file): signature_file(der),
+        bundle_path(file): sigstore_bundle(digest, der, signer.public_key),
+    }
+    sinks: list[FileSink] = []
+    try:
+        for path, data in contents.items():
+            sinks.append(FileSink(path, len(data)))
+            sinks[-1].write(data)
+        for sink in sinks:
+            sink.commit()
+    finally:
+        for sink in sinks:
+            sink.abort()
+    return signature_path(file), bundle_path(file)
