@@ -20,7 +20,7 @@ test: dev ## all tests that need nothing outside this machine
 	$(BIN)/pytest -m "not interop"
 
 demo: dev ## the main job on an embedded registry
-	$(BIN)/python demo/run.py
+	$(BIN)/python -m demo.run
 
 lint: dev
 	$(BIN)/ruff check .

@@ -1,1 +1,1 @@
-"""The demo: the main job on an embedded registry."""
+"""The main job on an embedded registry, with nothing outside this machine: ``make demo``."""
