@@ -21,11 +21,11 @@ def command(call: Call, file: str) -> None:
     """
     from petra.archive.source import FileSource  # noqa: PLC0415  # start-up time
     from petra.bundle.signatures import hash_source, write_signatures  # noqa: PLC0415  # as above
-    from petra.cli.keys import signer  # noqa: PLC0415  # as above
+    from petra.cli.keys import signer_from  # noqa: PLC0415  # as above
 
     path = Path(file)
     with FileSource(path) as source:
-        who = signer(call.settings)
+        who = signer_from(call.settings.need("key"))
         key = who.public_key  # asks KMS now: a wrong key is told before the file is read
         with call.console.progress() as progress:
             progress.on_start(f"hashing {path.name}", source.size)
