@@ -1,0 +1,56 @@
+"""The configuration file's own model. Imported only where there is such a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from petra.cli.settings import CONFIG_LIMIT, SETTINGS
+from petra.encoding.models import Items, Model, reading, validate
+from petra.errors import DocumentError
+
+
+class Registries(Model):
+    """How registries are spoken to."""
+
+    insecure: Items[str] | None = None
+    mirrors: dict[str, str] | None = None
+    ca_file: str | None = Field(None, min_length=1)
+    connections: int | None = Field(None, ge=1, le=64)
+
+
+class ConfigFile(Model):
+    """The whole file. Every field may be left out."""
+
+    key: str | None = Field(None, min_length=1)
+    verify_key: str | None = Field(None, min_length=1)
+    image_key: str | None = Field(None, min_length=1)
+    output_dir: str | None = Field(None, min_length=1)
+    store: str | None = Field(None, min_length=1)
+    registries: Registries = Registries()
+
+
+def parse_config(data: bytes, *, where: str) -> dict[str, Any]:
+    """Return the settings that the file gives, by the names of SETTINGS.
+
+    Raises:
+        DocumentError: a field is wrong; names file, line and the nearest valid name.
+    """
+    document = reading(data, CONFIG_LIMIT, where=where, error=DocumentError)
+    if document.value is None:
+        return {}
+    config = validate(ConfigFile, document.value, where=where, document=document)
+    by_key: dict[str, Any] = {
+        "key": config.key,
+        "verifyKey": config.verify_key,
+        "imageKey": config.image_key,
+        "outputDir": config.output_dir,
+        "store": config.store,
+        "registries.insecure": config.registries.insecure,
+        "registries.mirrors": config.registries.mirrors,
+        "registries.caFile": config.registries.ca_file,
+        "registries.connections": config.registries.connections,
+    }
+    named = {name: by_key[setting.key] for name, setting in SETTINGS.items()}
+    return {name: value for name, value in named.items() if value is not None}

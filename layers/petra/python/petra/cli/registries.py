@@ -1,0 +1,29 @@
+"""Registry options from the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from petra.cli.settings import Settings
+    from petra.oci.registry import RegistryOptions
+
+#: The settings that commands take which speak to registries.
+REGISTRY_SETTINGS = ("insecure_registries", "mirrors", "ca_file", "connections")
+
+
+def registry_options(settings: Settings) -> RegistryOptions:
+    """Return how registries are reached in this call."""
+    from petra.oci.registry import RegistryOptions  # noqa: PLC0415  # loads the HTTP stack
+
+    plain = RegistryOptions(
+        insecure_registries=frozenset(settings.insecure_registries),
+        mirrors=settings.mirrors or {},
+        ca_file=Path(settings.ca_file) if settings.ca_file else None,
+    )
+    if settings.connections is None:
+        return plain
+    from dataclasses import replace  # noqa: PLC0415  # as needed
+
+    return replace(plain, connections=settings.connections)

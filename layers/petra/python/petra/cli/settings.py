@@ -1,0 +1,283 @@
+"""Settings: from a flag, else a ``PETRA_*`` variable, else the one configuration file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+from petra.errors import NotFoundError, SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG_LIMIT: Final = 1024 * 1024
+
+_Kind = Literal["text", "location", "list", "map", "number"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting, and the three ways to give it.
+
+    Attributes:
+        flag: the command line's option.
+        key: its dotted path in the configuration file.
+        what: what it is, as errors and help name it.
+        kind: ``location`` is a path or a URI; a ``list`` has commas in its variable, a ``map``
+            ``NAME=VALUE`` parts.
+        metavar: what help shows for the value.
+    """
+
+    flag: str
+    variable: str
+    key: str
+    what: str
+    kind: _Kind
+    metavar: str
+    help: str
+
+
+SETTINGS: Final[Mapping[str, Setting]] = {
+    "key": Setting(
+        "--key",
+        "PETRA_KEY",
+        "key",
+        "signing key",
+        "location",
+        "KEY",
+        "Private key that signs the bundle: a file (cosign's, or plain PEM), or awskms:///….",
+    ),
+    "verify_key": Setting(
+        "--key",
+        "PETRA_VERIFY_KEY",
+        "verifyKey",
+        "public key of the bundle's sender",
+        "location",
+        "KEY",
+        "Public key (PEM) that the bundle must be signed with.",
+    ),
+    "image_key": Setting(
+        "--image-key",
+        "PETRA_IMAGE_KEY",
+        "imageKey",
+        "public key for images",
+        "location",
+        "KEY",
+        "Public key (PEM) for images whose verification the spec leaves open.",
+    ),
+    "output_dir": Setting(
+        "--output-dir",
+        "PETRA_OUTPUT_DIR",
+        "outputDir",
+        "output folder",
+        "location",
+        "DIR",
+        "Folder to write to, instead of the spec's output.dir.",
+    ),
+    "store": Setting(
+        "--store",
+        "PETRA_STORE",
+        "store",
+        "content store",
+        "location",
+        "DIR",
+        "Keep blobs in this OCI layout, and take from it what is there already.",
+    ),
+    "insecure_registries": Setting(
+        "--insecure-registry",
+        "PETRA_INSECURE_REGISTRIES",
+        "registries.insecure",
+        "insecure registries",
+        "list",
+        "HOST",
+        "Speak plain HTTP to this registry (HOST or HOST:PORT). Loopback needs no flag.",
+    ),
+    "mirrors": Setting(
+        "--mirror",
+        "PETRA_MIRRORS",
+        "registries.mirrors",
+        "mirrors",
+        "map",
+        "HOST=MIRROR",
+        "Ask this mirror instead of a registry.",
+    ),
+    "ca_file": Setting(
+        "--ca-file",
+        "PETRA_CA_FILE",
+        "registries.caFile",
+        "CA certificates",
+        "location",
+        "FILE",
+        "CA certificates (PEM) that registries are checked against.",
+    ),
+    "connections": Setting(
+        "--connections",
+        "PETRA_CONNECTIONS",
+        "registries.connections",
+        "number of connections",
+        "number",
+        "N",
+        "Connections that fetch at once.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one call.
+
+    Attributes:
+        key: the signing key, a path or a URI such as ``awskms:///alias/petra``.
+        verify_key: the public key file of a bundle's sender.
+        image_key: the public key file for images.
+        output_dir: where bundles are written; None leaves it to the spec.
+        store: the content store's folder; None for no store.
+        insecure_registries: hosts that are spoken to in plain HTTP.
+        mirrors: what to ask instead, by host.
+        ca_file: CA certificates for registries.
+        connections: how many fetch at once; None for the client's own choice.
+        config_file: the configuration file, whether it is there or not.
+    """
+
+    key: str | None = None
+    verify_key: str | None = None
+    image_key: str | None = None
+    output_dir: str | None = None
+    store: str | None = None
+    insecure_registries: tuple[str, ...] = ()
+    mirrors: Mapping[str, str] | None = None
+    ca_file: str | None = None
+    connections: int | None = None
+    config_file: Path = Path()
+
+    @classmethod
+    def resolve(
+        cls,
+        flags: Mapping[str, Any],
+        environ: Mapping[str, str],
+        *,
+        config: str | None = None,
+    ) -> Self:
+        """Return the settings of a call.
+
+        Args:
+            flags: values from the command line by name of setting; None and () are not given.
+            environ: the environment.
+            config: the configuration file that ``--config`` names.
+
+        Raises:
+            SettingError: a variable or the configuration file is unusable.
+            DocumentError: the configuration file has a wrong field (names file and line).
+        """
+        path, wanted = config_path(environ, config)
+        in_file = _read_config(path, wanted=wanted)
+        values: dict[str, Any] = {}
+        for name, setting in SETTINGS.items():
+            flag, text = flags.get(name), environ.get(setting.variable, "")
+            if flag not in (None, ()):
+                values[name] = _from_flag(setting, flag)
+            elif text.strip():
+                values[name] = _parsed(setting, text.strip(), setting.variable)
+            elif name in in_file:
+                values[name] = in_file[name]
+        return cls(**values, config_file=path)
+
+    def need(self, name: str) -> str:
+        """Return the setting `name`, which the call cannot do without.
+
+        Raises:
+            SettingError: it is not given; names the flag, the variable and the file.
+        """
+        value = getattr(self, name)
+        if value is None:
+            setting = SETTINGS[name]
+            raise SettingError(
+                f"no {setting.what}",
+                hint=f"give {setting.flag}, set {setting.variable}, or put `{setting.key}:` "
+                f"into {self.config_file}",
+            )
+        return str(value)
+
+
+def config_path(environ: Mapping[str, str], flag: str | None = None) -> tuple[Path, bool]:
+    """Return the configuration file, and whether somebody named it (and so it must be there).
+
+    ``--config``, else ``PETRA_CONFIG``, else ``$XDG_CONFIG_HOME/petra/config.yaml``, where
+    ``$XDG_CONFIG_HOME`` is ``~/.config`` unless it is set.
+
+    Source: XDG Base Directory Specification.
+    """
+    named = flag or environ.get("PETRA_CONFIG", "")
+    if named:
+        return Path(named), True
+    base = environ.get("XDG_CONFIG_HOME", "")
+    folder = Path(base) if os.path.isabs(base) else Path("~/.config").expanduser()  # noqa: PTH117
+    return folder / "petra" / "config.yaml", False
+
+
+def _from_flag(setting: Setting, value: Any) -> Any:
+    """Return a flag's value, which click has split and counted already."""
+    if setting.kind == "list":
+        return tuple(value)
+    if setting.kind == "map":
+        return dict(_pair(setting, part, setting.flag) for part in value)
+    return _parsed(setting, str(value), setting.flag)
+
+
+def _parsed(setting: Setting, text: str, where: str) -> Any:
+    """Return what `text`, the value of a variable or flag, says."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if setting.kind == "list":
+        return tuple(parts)
+    if setting.kind == "map":
+        return dict(_pair(setting, part, where) for part in parts)
+    if setting.kind == "number":
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:4]) <= _MOST:
+            raise SettingError(
+                f"not a usable {setting.what}",
+                where=where,
+                expected=f"a number from 1 to {_MOST}",
+                found=text[:20],
+            )
+        return int(text)
+    return text
+
+
+_MOST: Final = 64
+
+
+def _pair(setting: Setting, text: str, where: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise SettingError(
+            f"not a usable value of {setting.what}",
+            where=where,
+            expected=setting.metavar,
+            found=text[:100],
+        )
+    return name.strip(), value.strip()
+
+
+def _read_config(path: Path, *, wanted: bool) -> dict[str, Any]:
+    """Return the settings in the configuration file, paths resolved against its folder."""
+    from petra.cli.files import read_file  # noqa: PLC0415  # the file is seldom there
+
+    try:
+        data = read_file(path, limit=CONFIG_LIMIT)
+    except NotFoundError:
+        if not wanted:
+            return {}
+        raise SettingError(
+            "no such configuration file",
+            where=str(path),
+            hint="correct --config or PETRA_CONFIG, or leave them out",
+        ) from None
+    from petra.cli.config import parse_config  # noqa: PLC0415  # pydantic takes a tenth of a second
+
+    found = parse_config(data, where=str(path))
+    for name, value in found.items():
+        if SETTINGS[name].kind == "location" and "://" not in value:
+            found[name] = str(path.parent / Path(value).expanduser())
+    return found
