@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from petra.content.digest import Digest
@@ -25,12 +25,13 @@ from petra.helm.registry import Registries, fetch_oci_chart
 from petra.helm.tarball import COMPRESSED_LIMIT
 from petra.helm.versions import check_exact, same_version
 from petra.helm.web import HttpGetter, WebUrl
+from petra.oci.credentials import CredentialStore
 from petra.oci.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from petra.oci.credentials import CredentialStore
+    from petra.oci.registry import RegistryClient
 
 #: A provenance file is a signed Chart.yaml and one digest.
 PROVENANCE_LIMIT = 1024 * 1024
@@ -156,6 +157,12 @@ class ChartSource:
         self._indexes: dict[WebUrl, bytes] = {}
         self._gates: dict[WebUrl, threading.Lock] = {}
         self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, client: RegistryClient, *, folder: Path | None = None) -> Self:
+        """Return a source that reaches everything as `client` does, its credentials included."""
+        credentials = CredentialStore(client.options.docker_config)
+        return cls(http=client.http, registries=client, folder=folder, credentials=credentials)
 
     def resolve(
         self, name: str, repo: str, version: str, *, allow_scripts: Sequence[str] = ()

@@ -117,7 +117,7 @@ def render_chart(
         path = chart if isinstance(chart, Path) else folder / "chart.tgz"
         if isinstance(chart, bytes):
             path.write_bytes(chart)
-        (folder / "values.yaml").write_bytes(dump_yaml(values or {}))
+        (folder / "values.yaml").write_bytes(dump_yaml(dict(values or {})))
         command = [str(program), "template", release_name, str(path.absolute())]
         command += ["--namespace", namespace, "--kube-version", kube_version, "--skip-tests"]
         command += ["--values", str(folder / "values.yaml")]
