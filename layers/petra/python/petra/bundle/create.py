@@ -1,0 +1,192 @@
+"""Creates a bundle: resolve, verify, plan, pack, sign. One pass over the network, one file written.
+
+The steps, each owned by one function:
+
+1. platform manifests are read, which says which charts are needed (:mod:`petra.bundle.needs`);
+2. every image and chart is resolved (:func:`petra.bundle.resolve.resolve`);
+3. images' signatures are verified (:func:`verify_images`);
+4. the manifests get the images' digests, and missing images are named
+   (:func:`petra.bundle.needs.settle`);
+5. the lock is made, or compared with the one given (:func:`petra.bundle.resolve.make_lock`);
+6. the members are listed and planned, packed and signed (:func:`create`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from petra.archive.framing import framing
+from petra.archive.plan import Plan
+from petra.archive.sink import FileSink
+from petra.archive.writer import pack
+from petra.bundle.describe import UNVERIFIED, Contents, bundle_members
+from petra.bundle.needs import read_platform, settle, wanted_charts
+from petra.bundle.resolve import make_lock, resolve
+from petra.bundle.signatures import bundle_path, signature_path, write_signatures
+from petra.content.stream import fetch_document
+from petra.trust.documents import signature_documents
+from petra.trust.verdict import SignatureVerdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from petra.archive.writer import Packed
+    from petra.bundle.images import ResolvedImage
+    from petra.bundle.lock import Lock
+    from petra.bundle.needs import Settled
+    from petra.bundle.resolve import Resolution, Sources
+    from petra.bundle.spec import ImageSpec, Spec
+    from petra.content.progress import Progress
+    from petra.trust.policy import SignaturePolicy
+    from petra.trust.signer import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to create.
+
+    Attributes:
+        spec: the spec.
+        spec_bytes: its bytes.
+        folder: where the spec lies; its relative paths start there.
+        sources: where images and charts are found.
+        now: the moment of resolving.
+        locked: a lock to keep to, or None.
+        allow_missing_images: go on although a bundled release needs an image the spec lacks.
+    """
+
+    spec: Spec
+    spec_bytes: bytes
+    folder: Path
+    sources: Sources
+    now: datetime
+    locked: Lock | None = None
+    allow_missing_images: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request, resolved: everything is known, nothing large was fetched."""
+
+    resolution: Resolution
+    settled: Settled
+    lock: Lock
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What was written."""
+
+    path: Path
+    packed: Packed
+    contents: Contents
+    signatures: tuple[Path, ...]
+
+
+def prepare(request: Request) -> Prepared:
+    """Resolve a request and make its lock.
+
+    Raises:
+        PetraError: what :func:`petra.bundle.resolve.resolve` raises.
+        IncompleteError: a bundled release needs an image that the spec lacks.
+        DriftError: the lock that was given says something else.
+    """
+    wanted = request.spec.spec.platform
+    path = request.folder / wanted.path if wanted.path else None
+    files = read_platform(request.spec, path)
+    charts = wanted_charts(request.spec, files)
+    resolution = resolve(request.spec, request.spec_bytes, request.sources, charts, request.locked)
+    settled = settle(
+        request.spec,
+        files,
+        resolution.charts,
+        resolution.images,
+        allow_missing=request.allow_missing_images or wanted.allow_missing_images,
+    )
+    lock = make_lock(resolution, settled.files, now=request.now, locked=request.locked)
+    return Prepared(resolution, settled, lock)
+
+
+def verify_images(
+    resolution: Resolution, policy: Callable[[ImageSpec], SignaturePolicy]
+) -> dict[str, SignatureVerdict]:
+    """Verify the signatures of every image.
+
+    Args:
+        resolution: the images and their attachments.
+        policy: gives for an image of the spec what its signatures must satisfy.
+
+    Returns:
+        For each image, by name, what vouches for it.
+
+    Raises:
+        SignatureError: an image is unsigned, or no signature of it suffices.
+        PolicyError: no policy says who must have signed an image.
+    """
+    output = resolution.spec.spec.output
+    verdicts = {}
+    for image, found in zip(resolution.spec.spec.images, resolution.images, strict=True):
+        if output.verify:
+            verdicts[image.name] = _verify_image(found, policy(image))
+        else:
+            verdicts[image.name] = SignatureVerdict(found.root.digest, skipped=UNVERIFIED)
+    return verdicts
+
+
+def _verify_image(image: ResolvedImage, policy: SignaturePolicy) -> SignatureVerdict:
+    documents = signature_documents(
+        image.attachments,
+        lambda descriptor: fetch_document(image.source, descriptor),
+        subject=image.root.digest,
+    )
+    return policy.evaluate(image.root, documents, where=f"{image.name} ({image.reference})")
+
+
+def create(
+    contents: Contents,
+    path: Path,
+    *,
+    signer: Callable[[], Signer] | None,
+    mtime: int | None,
+    form: str,
+    progress: Progress,
+) -> Created:
+    """Write the bundle and its signatures.
+
+    Args:
+        contents: what goes in.
+        path: the bundle's file.
+        signer: gives who signs it, called before a byte is fetched; None to write no signature.
+        mtime: every member's time, seconds since 1970; None for the lock's.
+        form: ``tar.zst`` or ``tar.gz``.
+        progress: told of each piece.
+
+    Raises:
+        PetraError: a source, the disk or the signer failed. Nothing is left under `path`, unless
+            it stood there before.
+    """
+    time = int(contents.lock.created.timestamp()) if mtime is None else mtime
+    plan = Plan(bundle_members(contents), time, framing(form))
+    who = signer() if signer else None
+    sink = FileSink(path, plan.size)
+    try:
+        progress.on_start(path.name, plan.size)
+        packed = pack(plan, sink, progress)
+        # The signatures come first: a bundle is never there unsigned.
+        signatures = write_signatures(path, packed.digest, who) if who else ()
+        sink.commit()
+        progress.on_done()
+    finally:
+        sink.abort()
+    if not who:
+        _remove_signatures(path)
+    return Created(path, packed, contents, signatures)
+
+
+def _remove_signatures(path: Path) -> None:
+    """Remove the signatures of a bundle that an unsigned one has replaced: they fit no more."""
+    for name in (signature_path(path), bundle_path(path)):
+        name.unlink(missing_ok=True)

@@ -1,0 +1,104 @@
+"""Verifies a bundle: signature, then policy, then every member. Bundle format, section 5."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from petra.archive.verify import Verified, verify_archive
+from petra.bundle.fields import time_text
+from petra.errors import PolicyError
+from petra.trust.blob import verify_blob_by_any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from petra.archive.source import Source
+    from petra.bundle.metadata import Metadata
+    from petra.content.digest import Digest
+    from petra.content.progress import Progress
+    from petra.trust.keys import PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedBundle:
+    """A bundle that was found genuine and whole.
+
+    Attributes:
+        archive: its members and its digest.
+        metadata: what it says of itself.
+        key: who signed it.
+    """
+
+    archive: Verified
+    metadata: Metadata
+    key: PublicKey
+
+
+def verify_bundle(
+    source: Source,
+    signatures: tuple[bytes | None, bytes | None],
+    keys: Sequence[PublicKey],
+    progress: Progress,
+    *,
+    now: datetime | None = None,
+    policy: Callable[[Metadata], None] | None = None,
+) -> VerifiedBundle:
+    """Verify a bundle.
+
+    Args:
+        source: the file.
+        signatures: what lies beside it, as ``read_signatures`` gives it.
+        keys: whose signature counts.
+        progress: told of each chunk.
+        now: for ``notAfter``; the clock's time where None.
+        policy: further rules for the metadata; raises PolicyError.
+
+    Raises:
+        SignatureError: it is unsigned, was changed, or another key signed it.
+        PolicyError: it has expired, or breaks `policy`.
+        FormatError: it breaks the format; names the member.
+        DigestMismatchError: a member is not what the metadata says; names it.
+    """
+    signer: list[PublicKey] = []
+    metadata: list[Metadata] = []
+
+    def check_signature(digest: Digest) -> None:
+        key = verify_blob_by_any(
+            digest,
+            keys,
+            signature=signatures[0],
+            bundle=signatures[1],
+            where=source.name,
+        )
+        signer.append(key)
+
+    def check_policy(data: bytes) -> None:
+        from petra.bundle.metadata import load_metadata  # noqa: PLC0415  # 0.1 s, after the pass
+
+        metadata.append(load_metadata(data))
+        check_expiry(metadata[0], now or datetime.now(UTC))
+        if policy:
+            policy(metadata[0])
+
+    progress.on_start(f"verify {source.name}", source.size)
+    verified = verify_archive(source, check_signature, check_policy, progress)
+    progress.on_done()
+    return VerifiedBundle(verified, metadata[0], signer[0])
+
+
+def check_expiry(metadata: Metadata, now: datetime) -> None:
+    """Refuse a bundle after the moment that its spec set.
+
+    Raises:
+        PolicyError: it has expired.
+    """
+    if metadata.not_after is not None and now > metadata.not_after:
+        raise PolicyError(
+            "the bundle has expired",
+            where=f"{metadata.name} {metadata.version}",
+            expected=f"a time before {time_text(metadata.not_after)} (notAfter)",
+            found=time_text(now),
+            hint="ask the sender for a newer bundle, or check this machine's clock",
+        )

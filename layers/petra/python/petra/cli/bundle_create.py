@@ -1,0 +1,169 @@
+"""``petra bundle create``: make a bundle from a spec."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from petra.cli.command import file_option, petra_command
+from petra.cli.output import human_size
+from petra.cli.registries import REGISTRY_SETTINGS
+from petra.cli.spec_files import read_lock, read_spec, request, source_date_epoch, warn_of_missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from petra.bundle.create import Created, Request
+    from petra.bundle.spec import ImageSpec, Spec
+    from petra.cli.command import Call
+    from petra.cli.settings import Settings
+    from petra.cli.spec_files import SpecFile
+    from petra.trust.policy import SignaturePolicy
+    from petra.trust.signer import Signer
+
+
+@petra_command("create", settings=("key", "image_key", "output_dir", *REGISTRY_SETTINGS))
+@file_option("The spec, a bundle.yaml.", metavar="SPEC")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["tar.zst", "tar.gz"]),
+    help="The bundle's format, instead of the spec's output.format.",
+)
+@click.option("--locked", is_flag=True, help="Keep to bundle.lock.yaml and refuse any drift.")
+@click.option(
+    "--allow-missing-images",
+    is_flag=True,
+    help="Go on although a bundled release needs an image that the spec lacks.",
+)
+def command(
+    call: Call,
+    file: str,
+    form: str | None,
+    locked: bool,  # noqa: FBT001  # a flag
+    allow_missing_images: bool,  # noqa: FBT001  # a flag
+) -> None:
+    """Make a bundle from a spec: resolve, verify, pack and sign.
+
+    Writes DIR/NAME-VERSION.tar.zst with its signatures .sig and .sigstore.json. Nothing shows
+    under these names before all of it is well.
+    """
+    spec = read_spec(file)
+    lock = read_lock(spec.lock_path) if locked else None
+    with (
+        ThreadPoolExecutor(1) as pool,
+        request(spec, call.settings, locked=lock, allow_missing=allow_missing_images) as wanted,
+    ):
+        signer = _signer(call.settings, spec.spec, pool)
+        policy = _policy(call.settings, spec)
+        created = _create(call, spec.spec, wanted, signer, policy, form)
+    value = _value(created)
+    call.console.result(value, "\n".join(f"{name:10} {text}" for name, text in _lines(created)))
+
+
+def _create(
+    call: Call,
+    spec: Spec,
+    wanted: Request,
+    signer: Callable[[], Signer] | None,
+    policy: Callable[[ImageSpec], SignaturePolicy],
+    form: str | None,
+) -> Created:
+    from petra.bundle.create import create, prepare, verify_images  # noqa: PLC0415  # start-up time
+    from petra.bundle.describe import Contents  # noqa: PLC0415  # as above
+    from petra.bundle.needs import components  # noqa: PLC0415  # as above
+
+    form = form or spec.spec.output.format
+    folder = Path(call.settings.output_dir or spec.spec.output.dir)
+    with call.console.progress() as progress:
+        progress.on_start("resolving")
+        prepared = prepare(wanted)
+        verdicts = verify_images(prepared.resolution, policy)
+        progress.on_done()
+        warn_of_missing(call, prepared.settled.missing)
+        files = prepared.settled.files
+        contents = Contents(prepared.resolution, prepared.lock, files, components(files), verdicts)
+        return create(
+            contents,
+            folder / f"{spec.stem}.{form}",
+            signer=signer,
+            mtime=source_date_epoch(),
+            form=form,
+            progress=progress,
+        )
+
+
+def _signer(settings: Settings, spec: Spec, pool: Executor) -> Callable[[], Signer] | None:
+    """Return what gives the signer; the key is unsealed beside the first requests.
+
+    Asking for a password is the main thread's; only the costly part (scrypt) goes to `pool`.
+    """
+    if not spec.spec.output.sign:
+        return None
+    from petra.cli.keys import key_password, signer_from  # noqa: PLC0415  # only signers pay
+
+    location = settings.need("key")
+    password = key_password(location) if Path(location).is_file() and _sealed(location) else None
+    return pool.submit(signer_from, location, lambda _: password).result
+
+
+def _sealed(location: str) -> bool:
+    from petra.cli.files import read_file  # noqa: PLC0415  # as above
+    from petra.cli.keys import KEY_LIMIT  # noqa: PLC0415  # as above
+    from petra.trust.keys import is_encrypted  # noqa: PLC0415  # as above
+
+    return is_encrypted(read_file(location, limit=KEY_LIMIT), where=location)
+
+
+def _policy(settings: Settings, file: SpecFile) -> Callable[[ImageSpec], SignaturePolicy]:
+    """Return what says for each image who must have signed it: the spec, else the setting."""
+    from petra.cli.keys import public_keys  # noqa: PLC0415  # as above
+    from petra.trust.policy import KeyPolicy, SkipPolicy  # noqa: PLC0415  # as above
+
+    def policy(image: ImageSpec) -> SignaturePolicy:
+        wanted = file.spec.policy(image)
+        if wanted is None:
+            return KeyPolicy(tuple(public_keys(settings.need("image_key"))))
+        if wanted.skip:
+            return SkipPolicy(wanted.skip)
+        paths = [str(file.path.parent / name) for name in wanted.key_files]
+        return KeyPolicy(tuple(key for path in paths for key in public_keys(path)))
+
+    return policy
+
+
+def _value(created: Created) -> dict[str, Any]:
+    lock = created.contents.lock
+    return {
+        "bundle": str(created.path),
+        "digest": created.packed.digest,
+        "size": created.packed.size,
+        "signatures": [str(path) for path in created.signatures],
+        "name": lock.name,
+        "version": lock.version,
+        "serial": lock.serial,
+        "images": [
+            {"name": image.name, "reference": image.reference, "digest": image.root.digest}
+            for image in lock.images
+        ],
+        "charts": [
+            {"name": chart.name, "version": chart.version, "digest": chart.digest}
+            for chart in lock.charts
+        ],
+    }
+
+
+def _lines(created: Created) -> list[tuple[str, str]]:
+    lock = created.contents.lock
+    lines = [
+        ("bundle", str(created.path)),
+        ("digest", created.packed.digest),
+        ("size", f"{human_size(created.packed.size)} ({created.packed.size} bytes)"),
+        ("holds", f"{len(lock.images)} images, {len(lock.charts)} charts"),
+    ]
+    signatures = [("signature", str(path)) for path in created.signatures]
+    return lines + (signatures or [("signature", "none: output.sign is false in the spec")])
