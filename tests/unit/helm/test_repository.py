@@ -138,6 +138,7 @@ def test_a_leading_v_makes_no_difference() -> None:
     found = _resolve(Web(_pages(index, data)))
 
     assert found.file_name == "app-v1.2.3.tgz"
+    assert (found.requested, found.version) == ("1.2.3", "v1.2.3")
 
 
 @pytest.mark.parametrize(

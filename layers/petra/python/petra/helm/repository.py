@@ -49,6 +49,7 @@ class ResolvedChart:
     """A chart, found, fetched and checked.
 
     Attributes:
+        requested: the version as the caller wrote it; the chart's own may differ by a ``v``.
         repo: the repository as the spec names it, redacted.
         url: where the archive came from, redacted.
         digest: of the ``.tgz``, byte for byte as it was served.
@@ -59,6 +60,7 @@ class ResolvedChart:
         manifest_digest: the digest of the OCI manifest, for charts from a registry.
     """
 
+    requested: str
     repo: str
     url: str
     digest: Digest
@@ -206,6 +208,7 @@ class ChartSource:
         info = inspect_chart(fetched.data, where=where)
         _check_identity(info, name, version, fetched.url)
         return ResolvedChart(
+            requested=version,
             repo=redact(repo),
             url=fetched.url,
             digest=digest,
