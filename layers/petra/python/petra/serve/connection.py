@@ -77,6 +77,8 @@ class Connection(BaseHTTPRequestHandler):
     """Reads requests, answers them through the Api, one after another."""
 
     protocol_version = "HTTP/1.1"
+    # Until a request says otherwise; with the usual 0.9, errors would have no headers.
+    default_request_version = "HTTP/1.0"
     server_version = "petra"
     sys_version = ""
     timeout = 60
@@ -152,7 +154,7 @@ class Connection(BaseHTTPRequestHandler):
             raise ApiError(431, "UNSUPPORTED", "the request's headers are too large")
         if self.command not in _METHODS:
             raise ApiError(405, "UNSUPPORTED", "no such method here")
-        if self.request_version not in ("HTTP/1.0", "HTTP/1.1"):
+        if not self.requestline.endswith((" HTTP/1.0", " HTTP/1.1")):
             raise ApiError(505, "UNSUPPORTED", "this server speaks HTTP/1.1")
         if self.request_version == "HTTP/1.1" and len(self.headers.get_all("Host", [])) != 1:
             raise ApiError(400, "UNSUPPORTED", "a request has one Host")
