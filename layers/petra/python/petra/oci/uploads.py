@@ -1,0 +1,192 @@
+"""Uploads: blobs into a registry, streamed, whole or in the pieces that it asks for."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from petra.content.stream import VerifyReader
+from petra.errors import PetraError, TransportError
+from petra.oci.transport import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from petra.content.descriptor import Descriptor
+    from petra.content.protocols import ByteStream
+    from petra.oci.answers import Answer
+    from petra.oci.auth import ScopedAuth
+    from petra.oci.endpoint import Endpoint
+    from petra.oci.urls import Url
+
+_PIECE: Final = 1024 * 1024
+#: What one PATCH carries at least, in pieces, where a registry takes uploads in parts.
+_PART_PIECES: Final = 16
+_MAX_PART: Final = 1024**3
+_STARTED: Final = 202
+_CREATED: Final = 201
+_DONE: Final = frozenset({200, 201, 204})
+_OCTETS: Final = {"Content-Type": "application/octet-stream"}
+
+
+class Uploader:
+    """Puts blobs into one repository.
+
+    Source: distribution-spec v1.1, "Pushing blobs".
+
+    Args:
+        endpoint: the repository.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def push(self, descriptor: Descriptor, content: ByteStream) -> None:
+        """Upload `content`, checked against `descriptor` before its last bytes leave.
+
+        Raises:
+            DigestMismatchError: the bytes are others; the registry keeps none of them.
+            SizeMismatchError: there are fewer or more of them.
+            PetraError: as for ``Transport.send``.
+        """
+        auth = self._endpoint.writing()
+        subject = self._subject(descriptor)
+        verified = VerifyReader(content, descriptor, where=subject)
+        start = self._endpoint.request("POST", "blobs/uploads/", subject, ok=frozenset({_STARTED}))
+        self._send_session(start, auth, descriptor, verified)
+
+    def mount(self, descriptor: Descriptor, source: str) -> bool:
+        """Let the registry take the blob over from `source`, another of its repositories.
+
+        Returns:
+            Whether it did. If not, the blob is to be pushed.
+        """
+        auth = self._endpoint.writing(source)
+        path = f"blobs/uploads/?mount={descriptor.digest}&from={source}"
+        ok = frozenset({_CREATED, _STARTED})
+        request = self._endpoint.request("POST", path, self._subject(descriptor), ok=ok)
+        answer = self._send(request, auth)
+        if answer.status == _STARTED:
+            # It began an upload instead, by its right.
+            self._cancel(self._location(answer), auth)
+        return answer.status == _CREATED
+
+    def _send(self, request: Request, auth: ScopedAuth | None) -> Answer:
+        answer = self._endpoint.transport.send(request, auth)
+        answer.discard()
+        return answer
+
+    def _subject(self, descriptor: Descriptor) -> str:
+        return f"blob {descriptor.digest} of {self._endpoint.label}"
+
+    def _send_session(
+        self, start: Request, auth: ScopedAuth, descriptor: Descriptor, content: VerifyReader
+    ) -> None:
+        answer = self._send(start, auth)
+        session = self._location(answer)
+        try:
+            part = _part_pieces(answer.headers.get("OCI-Chunk-Min-Length"))
+            pieces = _pieces(content)
+            if part and descriptor.size:
+                session = self._send_parts(session, auth, descriptor, pieces, part)
+                self._put(session, auth, descriptor, b"", 0)
+            elif descriptor.size <= _PIECE:
+                whole = b"".join(bytes(piece) for piece in pieces)
+                self._put(session, auth, descriptor, whole, len(whole))
+            else:
+                self._put(session, auth, descriptor, pieces, descriptor.size)
+        except PetraError:
+            self._cancel(session, auth)
+            raise
+
+    def _put(
+        self,
+        session: Url,
+        auth: ScopedAuth,
+        descriptor: Descriptor,
+        body: bytes | Iterator[memoryview],
+        length: int,
+    ) -> None:
+        url = session.with_query(f"digest={descriptor.digest}")
+        request = Request("PUT", url, self._subject(descriptor), ok=_DONE, body=body)
+        request.headers = {**_OCTETS, "Content-Length": str(length)}
+        request.replayable = isinstance(body, bytes)
+        self._send(request, self._auth_for(url, auth))
+
+    def _send_parts(
+        self,
+        session: Url,
+        auth: ScopedAuth,
+        descriptor: Descriptor,
+        pieces: Iterator[memoryview],
+        part: int,
+    ) -> Url:
+        """Send one PATCH for each `part` pieces and return where the upload is to be closed."""
+        for offset in range(0, descriptor.size, part * _PIECE):
+            length = min(part * _PIECE, descriptor.size - offset)
+            request = Request(
+                "PATCH",
+                session,
+                self._subject(descriptor),
+                {
+                    **_OCTETS,
+                    "Content-Length": str(length),
+                    "Content-Range": f"{offset}-{offset + length - 1}",
+                },
+                body=islice(pieces, part),
+                ok=frozenset({_STARTED, *_DONE}),
+                replayable=False,
+            )
+            session = self._location(self._send(request, self._auth_for(session, auth)))
+        return session
+
+    def _auth_for(self, url: Url, auth: ScopedAuth) -> ScopedAuth | None:
+        return auth if url.origin == self._endpoint.api.origin else None
+
+    def _location(self, answer: Answer) -> Url:
+        location = answer.headers.get("Location")
+        if not location:
+            raise TransportError(
+                f"{answer.url.authority} does not say where an upload is to go",
+                where=str(answer.url),
+                expected="a Location header",
+            )
+        return self._endpoint.transport.follow_link(answer.url, location)
+
+    def _cancel(self, session: Url, auth: ScopedAuth) -> None:
+        """Let the registry forget an upload; it forgets it by itself some day if this fails."""
+        request = Request("DELETE", session, "an upload", ok=frozenset({200, 202, 204}), retries=0)
+        try:
+            self._send(request, self._auth_for(session, auth))
+        except PetraError:
+            return
+
+
+def _part_pieces(minimum: str | None) -> int:
+    """Return how many pieces one PATCH carries; 0 where the registry asks for no parts."""
+    if not minimum or not minimum.strip().isdigit():
+        return 0
+    wanted = min(int(minimum.strip()[:18]), _MAX_PART)
+    return max(_PART_PIECES, -(-wanted // _PIECE)) if wanted else 0
+
+
+def _pieces(content: VerifyReader) -> Iterator[memoryview]:
+    """Give the content in full pieces of _PIECE bytes, the last one after all has been checked.
+
+    A registry that has all announced bytes could keep them even if the check fails afterwards.
+    """
+    buffers = [memoryview(bytearray(_PIECE)) for _ in range(2)]
+    held = _fill(content, buffers[0])
+    turn = 1
+    while held:
+        # The reader checks digest and size when it is asked for more after the last byte.
+        following = _fill(content, buffers[turn])
+        yield held
+        held, turn = following, 1 - turn
+
+
+def _fill(content: VerifyReader, buffer: memoryview) -> memoryview:
+    filled = 0
+    while filled < len(buffer) and (count := content.readinto(buffer[filled:])):
+        filled += count
+    return buffer[:filled]
