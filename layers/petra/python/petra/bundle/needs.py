@@ -92,7 +92,7 @@ def settle(
         IncompleteError: images are missing; names each, what needs it, and the YAML to paste.
         ToolError: helm cannot render a chart.
     """
-    by_name = {(chart.name, chart.version): chart for chart in charts}
+    by_name = {(chart.name, chart.requested): chart for chart in charts}
     data = {key: chart.data for key, chart in by_name.items()}
     needed = platform.needed_images(files, data) if files.files else []
     asserted = list(_needs_of_charts(spec.spec.charts, by_name))

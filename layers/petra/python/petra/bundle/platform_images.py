@@ -171,7 +171,7 @@ def require_images(
     missing = find_missing(needed, listed)
     if missing and not allow_missing:
         raise IncompleteError(
-            f"the platform needs {len(missing)} images that spec.images lacks",
+            f"the platform needs images that spec.images lacks ({len(missing)})",
             where="spec.images",
             found="\n" + missing_report(missing, taken=taken),
             hint="paste the lines above into the spec, or set spec.platform.allowMissingImages",

@@ -147,7 +147,7 @@ def _digest_values(item: Manifest) -> Iterator[tuple[list[str], str]]:
         pairs = load_yaml(str(text).encode(), where=where).value
         for path, name in pairs.items():
             yield path.split("."), Reference.parse(name).name
-    except (AttributeError, PetraError) as error:
+    except (AttributeError, TypeError, PetraError) as error:
         raise DocumentError(
             "the annotation is malformed",
             where=item.document.locate(("metadata", "annotations", DIGEST_VALUES)),

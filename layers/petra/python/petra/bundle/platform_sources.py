@@ -32,6 +32,8 @@ LOCAL_SOURCE = "petra.sh/local-source"
 # What belongs to the public place, and means nothing at the local one.
 _PUBLIC_SIDE = ("secretRef", "certSecretRef", "proxySecretRef", "passCredentials", "provider")
 _URL_FIELDS = ("url", "endpoint")
+# Nothing may follow but a path: what stood for a host could become another one.
+_LOCAL = re.compile(rf"oci://{re.escape(SUBSTITUTION)}(/[A-Za-z0-9._-]+)*/?")
 _KUSTOMIZE_GROUP = "kustomize.config.k8s.io"
 _REMOTE = re.compile(r"://|^git@|[?&]ref=|^(www\.)?(github|gitlab|bitbucket)\.(com|org)/")
 
@@ -62,7 +64,7 @@ def source_urls(files: PlatformFiles) -> list[SourceURL]:
         for field in _URL_FIELDS:
             url = item.spec.get(field)
             if isinstance(url, str):
-                local = url.startswith(f"oci://{SUBSTITUTION}") or _vouched(item)
+                local = _is_local(item) or _vouched(item)
                 found.append(SourceURL(str(item), item.file, url, local))
     return found
 
@@ -124,7 +126,7 @@ def _vouched(item: Manifest) -> bool:
 
 
 def _is_local(item: Manifest) -> bool:
-    return str(item.spec.get("url", "")).startswith(f"oci://{SUBSTITUTION}")
+    return bool(_LOCAL.fullmatch(str(item.spec.get("url", ""))))
 
 
 def _localised(source: Manifest, release: Release) -> dict[str, Any]:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from petra.archive.sink import FileSink
 from petra.content.digest import Hasher
+from petra.errors import NotFoundError, SignatureError, StorageError
 from petra.trust.blob import (
     BUNDLE_SUFFIX,
     SIGNATURE_SUFFIX,
     signature_file,
     sigstore_bundle,
 )
+from petra.trust.sigstore import BUNDLE_LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,3 +92,47 @@ def write_signatures(file: Path, digest: Digest, signer: Signer) -> tuple[Path, 
         for sink in sinks:
             sink.abort()
     return signature_path(file), bundle_path(file)
+
+
+def read_signatures(file: Path, named: Path | None = None) -> tuple[bytes | None, bytes | None]:
+    """Return the contents of a bundle's signature files, as ``verify_blob_digest`` takes them.
+
+    Args:
+        file: the bundle.
+        named: the signature file that the user names, of either form; it then stands alone.
+            Without it, whichever of the two lies beside the bundle is read.
+
+    Returns:
+        The ``.sig`` and the ``.sigstore.json``, None for one that is not there.
+
+    Raises:
+        NotFoundError: the named file is not there.
+        SignatureError: a file is too large for a signature.
+        StorageError: a file cannot be read.
+    """
+    if named is None:
+        return _read(signature_path(file)), _read(bundle_path(file))
+    data = _read(named)
+    if data is None:
+        raise NotFoundError("no such signature file", where=str(named), hint="check --signature")
+    # A Sigstore bundle is a JSON object, and base64 has no braces.
+    return (None, data) if data.lstrip()[:1] == b"{" else (data, None)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            data = file.read(BUNDLE_LIMIT + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageError(
+            "signature file cannot be read", where=str(path), found=error.strerror
+        ) from None
+    if len(data) > BUNDLE_LIMIT:
+        raise SignatureError(
+            "file too large for a signature",
+            where=str(path),
+            expected=f"at most {BUNDLE_LIMIT} bytes",
+        )
+    return data

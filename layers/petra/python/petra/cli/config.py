@@ -8,6 +8,7 @@ from pydantic import Field
 
 from petra.cli.settings import CONFIG_LIMIT, SETTINGS
 from petra.encoding.models import Items, Model, reading, validate
+from petra.encoding.yaml import load_all_yaml
 from petra.errors import DocumentError
 
 
@@ -37,9 +38,9 @@ def parse_config(data: bytes, *, where: str) -> dict[str, Any]:
     Raises:
         DocumentError: a field is wrong; names file, line and the nearest valid name.
     """
+    if not load_all_yaml(data, where=where):
+        return {}  # nothing but comments
     document = reading(data, CONFIG_LIMIT, where=where, error=DocumentError)
-    if document.value is None:
-        return {}
     config = validate(ConfigFile, document.value, where=where, document=document)
     by_key: dict[str, Any] = {
         "key": config.key,

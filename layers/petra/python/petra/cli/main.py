@@ -36,7 +36,7 @@ _TOP = {
 }
 
 _EPILOG = """\b
-Settings come from a flag, else a PETRA_* variable, else the configuration file.
+Settings come from flags, else PETRA_* variables, else the configuration file.
 Exit status: 0 ok, 1 failed, 2 wrong call or document, 3 verification failed."""
 
 

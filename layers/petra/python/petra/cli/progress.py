@@ -26,15 +26,42 @@ _PATIENCE = 30.0
 
 @contextmanager
 def progress_on(stream: TextIO) -> Iterator[Progress]:
-    """Yield a listener that tells `stream` how the job goes; a failed job leaves no bar behind."""
+    """Yield a listener that tells `stream` how the job goes."""
     if not stream.isatty():
         yield LineProgress(stream)
         return
-    from rich.console import Console as RichConsole  # noqa: PLC0415  # only terminals need it
-
-    bars = _bars(RichConsole(file=stream))
-    with bars:
+    with _bars(stream) as bars:
         yield BarProgress(bars)
+
+
+class _Meter:
+    """Counts one phase."""
+
+    def __init__(self, total: int | None, clock: Callable[[], float]) -> None:
+        self.total = total
+        self.count = 0
+        self._clock = clock
+        self._began = clock()
+
+    @property
+    def seconds(self) -> float:
+        return max(self._clock() - self._began, 0.001)
+
+    def so_far(self) -> str:
+        """Return bytes, rate and time left."""
+        rate = self.count / self.seconds
+        if not self.total:
+            return f"{human_size(self.count)}, {human_size(rate)}/s"
+        text = f"{human_size(self.count)} of {human_size(self.total)}, {human_size(rate)}/s"
+        left = max(self.total - self.count, 0) / rate if rate > 0 else None
+        return text if left is None else f"{text}, {human_time(left)} left"
+
+    def summary(self) -> str:
+        """Return bytes, time and rate of a phase that ended; nothing for one without bytes."""
+        if not self.count:
+            return ""
+        rate = human_size(self.count / self.seconds)
+        return f"{human_size(self.count)} in {self.seconds:.1f} s, {rate}/s"
 
 
 class LineProgress:
@@ -50,29 +77,32 @@ class LineProgress:
         self._clock = clock
         self._lock = threading.Lock()
         self._phase = ""
-        self._total: int | None = None
-        self._count = 0
-        self._began = self._told = 0.0
+        self._meter = _Meter(None, clock)
+        self._told_at = 0.0
         self._told_count = 0
 
     def on_start(self, phase: str, total: int | None = None, /) -> None:
         """Say that a phase begins."""
         with self._lock:
-            self._phase, self._total, self._count = phase, total, 0
-            self._began = self._told = self._clock()
-            self._told_count = 0
-            self._line(f"{phase}{f' ({human_size(total)})' if total else ''} …")
+            self._phase, self._meter = phase, _Meter(total, self._clock)
+            self._told_at, self._told_count = 0.0, 0
+            self._line(f"{phase} ({human_size(total)}) …" if total else f"{phase} …")
 
     def on_progress(self, count: int, /) -> None:
         """Count, and now and then say how far it is."""
         with self._lock:
-            self._count += count
-            now = self._clock()
-            since = now - self._told
-            enough = self._total and self._count - self._told_count >= self._total * _SHARE
-            if since >= _GAP and (enough or since >= _PATIENCE):
-                self._told, self._told_count = now, self._count
-                self._line(f"{self._phase}: {self._so_far(now)}")
+            meter = self._meter
+            meter.count += count
+            since = meter.seconds - self._told_at
+            if since < _GAP or (since < _PATIENCE and not self._enough()):
+                return
+            self._told_at, self._told_count = meter.seconds, meter.count
+            share = f"{min(100 * meter.count // meter.total, 100)} %, " if meter.total else ""
+            self._line(f"{self._phase}: {share}{meter.so_far()}")
+
+    def _enough(self) -> bool:
+        more = self._meter.count - self._told_count
+        return bool(self._meter.total) and more >= (self._meter.total or 0) * _SHARE
 
     def on_note(self, text: str, /) -> None:
         """Say it."""
@@ -82,22 +112,9 @@ class LineProgress:
     def on_done(self) -> None:
         """Say that the phase ended, and how fast it went."""
         with self._lock:
-            if self._phase and self._count:
-                seconds = max(self._clock() - self._began, 0.001)
-                rate = human_size(self._count / seconds)
-                size = human_size(self._count)
-                self._line(f"{self._phase}: {size} in {seconds:.1f} s, {rate}/s")
+            if self._phase and self._meter.count:
+                self._line(f"{self._phase}: {self._meter.summary()}")
             self._phase = ""
-
-    def _so_far(self, now: float) -> str:
-        rate = self._count / max(now - self._began, 0.001)
-        text = f"{human_size(self._count)}, {human_size(rate)}/s"
-        if not self._total:
-            return text
-        share = min(100 * self._count // self._total, 100)
-        left = (self._total - self._count) / rate if rate > 0 else 0
-        of = f"{human_size(self._count)} of {human_size(self._total)}, {human_size(rate)}/s"
-        return f"{share} %, {of}, {human_time(max(left, 0))} left"
 
     def _line(self, text: str) -> None:
         self._stream.write(printable(text) + "\n")
@@ -105,20 +122,28 @@ class LineProgress:
 
 
 class BarProgress:
-    """One bar for each phase, with rate and time left."""
+    """One bar for each phase, with bytes, rate and time left."""
 
-    def __init__(self, bars: RichProgress) -> None:
+    def __init__(self, bars: RichProgress, clock: Callable[[], float] = time.monotonic) -> None:
         self._bars = bars
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._meter = _Meter(None, clock)
         self._task: TaskID | None = None
 
     def on_start(self, phase: str, total: int | None = None, /) -> None:
-        """Show a new bar."""
-        self._task = self._bars.add_task(printable(phase), total=total)
+        """Show a new bar; it only moves to and fro where no total is known."""
+        with self._lock:
+            self._meter = _Meter(total, self._clock)
+            self._task = self._bars.add_task(printable(phase), total=total or None, detail="")
 
     def on_progress(self, count: int, /) -> None:
         """Move it."""
-        if self._task is not None:
-            self._bars.advance(self._task, count)
+        with self._lock:
+            if self._task is not None:
+                self._meter.count += count
+                detail = self._meter.so_far()
+                self._bars.update(self._task, completed=self._meter.count, detail=detail)
 
     def on_note(self, text: str, /) -> None:
         """Say it above the bars."""
@@ -126,29 +151,20 @@ class BarProgress:
 
     def on_done(self) -> None:
         """Fill the bar."""
-        if self._task is not None:
-            task = next(task for task in self._bars.tasks if task.id == self._task)
-            total = task.completed if task.total is None else task.total
-            # A phase without bytes has nothing to fill: one of one.
-            self._bars.update(self._task, total=total or 1, completed=total or 1)
-            self._bars.stop_task(self._task)
+        with self._lock:
+            if self._task is not None:
+                detail = self._meter.summary() or "done"
+                self._bars.update(self._task, total=1, completed=1, detail=detail)
+                self._task = None
 
 
-def _bars(console: object) -> RichProgress:
-    from rich.progress import (  # noqa: PLC0415  # only terminals need it
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+def _bars(stream: TextIO) -> RichProgress:
+    from rich.console import Console  # noqa: PLC0415  # only terminals need it
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415  # as above
 
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=console,  # type: ignore[arg-type]
+        TextColumn("{task.fields[detail]}", markup=False),
+        console=Console(file=stream),
     )

@@ -84,7 +84,7 @@ def request(
     from petra.oci.registry import RegistryClient  # noqa: PLC0415  # as above
 
     with RegistryClient(registry_options(settings)) as registries:
-        charts = ChartSource(http=registries.http, registries=registries, folder=file.path.parent)
+        charts = ChartSource.of(registries, folder=file.path.parent)
         yield Request(
             spec=file.spec,
             spec_bytes=file.data,

@@ -1,0 +1,68 @@
+"""``petra bundle serve``: a bundle as a registry and a chart repository."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from petra.cli.command import file_option, petra_command
+from petra.cli.opening import verified
+from petra.errors import UsageError
+
+if TYPE_CHECKING:
+    from petra.cli.command import Call
+    from petra.serve.server import BundleServer
+
+
+@petra_command("serve", settings=("verify_key",))
+@file_option("The bundle.")
+@click.option(
+    "--signature",
+    metavar="FILE",
+    help="The signature, .sig or .sigstore.json, instead of those beside the bundle.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:5000",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 takes a free one.",
+)
+def command(call: Call, file: str, signature: str | None, listen: str) -> None:
+    """Serve a bundle as an OCI registry and a chart repository, straight out of the file.
+
+    The bundle is verified first. Images are at HOST:PORT/REGISTRY/REPOSITORY (a containerd mirror
+    asks for them by itself), charts at http://HOST:PORT/charts. Read-only; Ctrl-C ends it.
+    """
+    from petra.archive.members import LOCK  # noqa: PLC0415  # start-up time
+    from petra.archive.target import ArchiveTarget  # noqa: PLC0415  # as above
+    from petra.bundle.lock import load_lock  # noqa: PLC0415  # as above
+    from petra.errors import FormatError  # noqa: PLC0415  # as above
+    from petra.serve.bundle import BundleCharts, BundleRepositories  # noqa: PLC0415  # as above
+    from petra.serve.server import BundleServer  # noqa: PLC0415  # as above
+
+    host, port = _address(listen)
+    with verified(call, file, signature) as bundle:
+        reader = bundle.archive.reader
+        lock = load_lock(reader.read(LOCK), where=LOCK, error=FormatError)
+        repositories = BundleRepositories(ArchiveTarget(reader), lock)
+        charts = BundleCharts(reader)
+        server = BundleServer(
+            host, port, repositories, charts, report=lambda access: call.console.note(str(access))
+        )
+        _announce(call, server, file)
+        server.serve_forever()
+
+
+def _announce(call: Call, server: BundleServer, file: str) -> None:
+    value = {"listening": server.host, "registry": server.url, "charts": f"{server.url}/charts"}
+    text = f"serving   {file}\nregistry  {server.host}\ncharts    {server.url}/charts"
+    call.console.result(value, text)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
+        raise UsageError("not an address", where="--listen", expected="HOST:PORT", found=listen)
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # asked for by ":PORT"

@@ -1,0 +1,59 @@
+"""How commands open a bundle: verified with a key, or marked as unverified."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from petra.bundle.metadata import Metadata
+    from petra.bundle.verify import VerifiedBundle
+    from petra.cli.command import Call
+
+
+@contextmanager
+def verified(
+    call: Call, file: str, signature: str | None = None, *, key: str | None = None
+) -> Iterator[VerifiedBundle]:
+    """Verify the bundle `file` and give it, held open.
+
+    Args:
+        call: settings and console.
+        file: the bundle's path.
+        signature: the signature file that the user names.
+        key: the public key's place; None to take it from the settings, which must have one.
+
+    Raises:
+        SettingError: no public key is given.
+        VerificationError: the bundle is not what it should be.
+    """
+    from petra.archive.source import FileSource  # noqa: PLC0415  # start-up time
+    from petra.bundle.signatures import read_signatures  # noqa: PLC0415  # as above
+    from petra.bundle.verify import verify_bundle  # noqa: PLC0415  # as above
+    from petra.cli.keys import public_keys  # noqa: PLC0415  # as above
+
+    keys = public_keys(key or call.settings.need("verify_key"))
+    path = Path(file)
+    with FileSource(path) as source:
+        signatures = read_signatures(path, Path(signature) if signature else None)
+        with call.console.progress() as progress:
+            found = verify_bundle(source, signatures, keys, progress)
+        yield found
+
+
+def unverified_metadata(path: Path) -> tuple[Metadata, int]:
+    """Return what the bundle at `path` says of itself, unchecked, and the file's size in bytes.
+
+    Raises:
+        FormatError: it is no bundle.
+    """
+    from petra.archive.members import METADATA  # noqa: PLC0415  # start-up time
+    from petra.archive.reader import ArchiveReader  # noqa: PLC0415  # as above
+    from petra.archive.source import FileSource  # noqa: PLC0415  # as above
+    from petra.bundle.metadata import load_metadata  # noqa: PLC0415  # as above
+
+    with FileSource(path) as source:
+        return load_metadata(ArchiveReader(source).read(METADATA)), source.size
