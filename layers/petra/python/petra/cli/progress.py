@@ -47,14 +47,13 @@ class _Meter:
     def seconds(self) -> float:
         return max(self._clock() - self._began, 0.001)
 
-    def so_far(self) -> str:
-        """Return bytes, rate and time left."""
+    def so_far(self, *, of: str = "") -> str:
+        """Return bytes, rate and time left; `of` follows the bytes."""
         rate = self.count / self.seconds
-        if not self.total:
-            return f"{human_size(self.count)}, {human_size(rate)}/s"
-        text = f"{human_size(self.count)} of {human_size(self.total)}, {human_size(rate)}/s"
-        left = max(self.total - self.count, 0) / rate if rate > 0 else None
-        return text if left is None else f"{text}, {human_time(left)} left"
+        text = f"{human_size(self.count)}{of}, {human_size(rate)}/s"
+        if not self.total or rate <= 0:
+            return text
+        return f"{text}, {human_time(max(self.total - self.count, 0) / rate)} left"
 
     def summary(self) -> str:
         """Return bytes, time and rate of a phase that ended; nothing for one without bytes."""
@@ -97,8 +96,12 @@ class LineProgress:
             if since < _GAP or (since < _PATIENCE and not self._enough()):
                 return
             self._told_at, self._told_count = meter.seconds, meter.count
-            share = f"{min(100 * meter.count // meter.total, 100)} %, " if meter.total else ""
-            self._line(f"{self._phase}: {share}{meter.so_far()}")
+            if meter.total:
+                share = min(100 * meter.count // meter.total, 100)
+                text = f"{share} %, {meter.so_far(of=f' of {human_size(meter.total)}')}"
+            else:
+                text = meter.so_far()
+            self._line(f"{self._phase}: {text}")
 
     def _enough(self) -> bool:
         more = self._meter.count - self._told_count
@@ -122,20 +125,21 @@ class LineProgress:
 
 
 class BarProgress:
-    """One bar for each phase, with bytes, rate and time left."""
+    """A bar for the phase that runs, with bytes, rate and time left; a line for each that ended."""
 
     def __init__(self, bars: RichProgress, clock: Callable[[], float] = time.monotonic) -> None:
         self._bars = bars
         self._clock = clock
         self._lock = threading.Lock()
+        self._phase = ""
         self._meter = _Meter(None, clock)
         self._task: TaskID | None = None
 
     def on_start(self, phase: str, total: int | None = None, /) -> None:
         """Show a new bar; it only moves to and fro where no total is known."""
         with self._lock:
-            self._meter = _Meter(total, self._clock)
-            self._task = self._bars.add_task(printable(phase), total=total or None, detail="")
+            self._phase, self._meter = printable(phase), _Meter(total, self._clock)
+            self._task = self._bars.add_task(self._phase, total=total or None, detail="")
 
     def on_progress(self, count: int, /) -> None:
         """Move it."""
@@ -146,25 +150,29 @@ class BarProgress:
                 self._bars.update(self._task, completed=self._meter.count, detail=detail)
 
     def on_note(self, text: str, /) -> None:
-        """Say it above the bars."""
-        self._bars.console.print(printable(text), markup=False, highlight=False)
+        """Say it above the bar."""
+        self._bars.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def on_done(self) -> None:
-        """Fill the bar."""
+        """Put a line in the bar's place."""
         with self._lock:
             if self._task is not None:
-                detail = self._meter.summary() or "done"
-                self._bars.update(self._task, total=1, completed=1, detail=detail)
+                self._bars.remove_task(self._task)
                 self._task = None
+                self.on_note(f"{self._phase}: {self._meter.summary() or 'done'}")
 
 
 def _bars(stream: TextIO) -> RichProgress:
     from rich.console import Console  # noqa: PLC0415  # only terminals need it
     from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415  # as above
+    from rich.table import Column  # noqa: PLC0415  # as above
 
     return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[detail]}", markup=False),
+        TextColumn(
+            "{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=36)
+        ),
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
+        TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True)),
         console=Console(file=stream),
+        expand=True,
     )
