@@ -10,7 +10,7 @@ from petra.content.descriptor import Descriptor
 from petra.content.digest import Digest
 from petra.content.stream import VerifyReader, fetch_document
 from petra.errors import FormatError, NotFoundError
-from petra.oci.media_types import OCI_INDEX, OCTET_STREAM
+from petra.oci.media_types import OCI_INDEX, OCTET_STREAM, is_manifest
 from petra.oci.reference import TAG_PATTERN
 from petra.serve.messages import ApiError, Request, Response, json_response
 from petra.serve.repositories import AmbiguousNameError, find_name
@@ -61,7 +61,7 @@ class Reads:
             parse_digest(reference)
         _, target = self.find(request, name)
         try:
-            descriptor = target.resolve(reference)
+            descriptor = _resolve(target, reference)
             raw = fetch_document(target, descriptor)
         except NotFoundError:
             raise ApiError(
@@ -124,6 +124,13 @@ class Reads:
             "manifests": [item.to_json() for item in listed],
         }
         return json_response(index, media_type=OCI_INDEX, headers=headers)
+
+
+def _resolve(target: ServedTarget, reference: str) -> Descriptor:
+    descriptor = target.resolve(reference)
+    if not is_manifest(descriptor.media_type):
+        raise NotFoundError("a blob, and no manifest", where=reference)
+    return descriptor
 
 
 def check_reference(reference: str) -> None:
