@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from tests.support.tools import Toolbox
 
 _PETRA = Path(sys.executable).with_name("petra")
-_PASSWORD = {"COSIGN_PASSWORD": "bench", "PETRA_CONFIG": "/dev/null"}
+# No settings of the user's own.
+_ENVIRONMENT = {"COSIGN_PASSWORD": "bench", "XDG_CONFIG_HOME": "/nonexistent"}
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Bench:
             subprocess.run(
                 [self.toolbox.find("cosign"), "generate-key-pair"],
                 cwd=key.parent,
-                env={"COSIGN_PASSWORD": _PASSWORD["COSIGN_PASSWORD"], "HOME": str(self.work)},
+                env={"COSIGN_PASSWORD": _ENVIRONMENT["COSIGN_PASSWORD"], "HOME": str(self.work)},
                 check=True,
                 capture_output=True,
             )
@@ -80,7 +81,7 @@ class Bench:
 
     def petra(self, label: str, *arguments: str | Path, outputs: tuple[Path, ...] = ()) -> Command:
         """Return a call of petra."""
-        return Command(label, [_PETRA, *arguments], outputs, _PASSWORD)
+        return Command(label, [_PETRA, *arguments], outputs, _ENVIRONMENT)
 
     def create(
         self, images: ImageSet, *options: str | Path, label: str = "petra bundle create"
@@ -118,7 +119,7 @@ class Bench:
             options = ("-f", spec, "--key", self.key, "--output-dir", kept)
             subprocess.run(
                 [_PETRA, "bundle", "create", *options],
-                env=_environment(_PASSWORD),
+                env=_environment(_ENVIRONMENT),
                 check=True,
                 capture_output=True,
             )
@@ -203,7 +204,7 @@ def _served(bench: Bench, images: ImageSet) -> Iterator[str]:
     arguments = ["-f", bench.bundle(images), "--key", bench.public_key, "--listen", "127.0.0.1:0"]
     command = [str(part) for part in (_PETRA, "bundle", "serve", *arguments)]
     log = bench.work / "serve.log"
-    with Server("petra serve", command, log, _environment(_PASSWORD)) as server:
+    with Server("petra serve", command, log, _environment(_ENVIRONMENT)) as server:
         yield server.wait_for_log(r"(127\.0\.0\.1:[1-9]\d*)")
 
 
