@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from petra.bundle.fields import (
     API_VERSION,
@@ -67,6 +67,8 @@ ImageReference = Annotated[
 
 class VerifySpec(Model):
     """How signatures are checked: exactly one of `key`, `keys` and `skip`."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     key: Text | None = Field(
         None, description="A public key file (PEM). Relative to the spec's folder."

@@ -15,6 +15,8 @@ from petra.cli.settings import SETTINGS, Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from petra.cli.settings import Setting
+
 F = TypeVar("F", bound="Callable[..., None]")
 
 
@@ -80,10 +82,15 @@ def _setting_options(names: tuple[str, ...]) -> list[click.Option]:
             [setting.flag, name],
             metavar=setting.metavar,
             multiple=setting.kind in ("list", "map"),
-            help=f"{setting.help} [{setting.variable}]",
+            help=_help(setting),
         )
         for name, setting in ((name, SETTINGS[name]) for name in names)
     ]
+
+
+def _help(setting: Setting) -> str:
+    again = " May stand several times." if setting.kind in ("list", "map") else ""
+    return f"{setting.help}{again} [{setting.variable}]"
 
 
 def _common_options() -> list[click.Option]:

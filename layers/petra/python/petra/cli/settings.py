@@ -92,7 +92,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         "insecure registries",
         "list",
         "HOST",
-        "Speak plain HTTP to this registry (HOST or HOST:PORT). Loopback needs no flag.",
+        "Speak plain HTTP to this registry (HOST or HOST:PORT). Loopback needs none.",
     ),
     "mirrors": Setting(
         "--mirror",
@@ -101,7 +101,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         "mirrors",
         "map",
         "HOST=MIRROR",
-        "Ask this mirror instead of a registry.",
+        "Ask this mirror first, and the registry for what it lacks.",
     ),
     "ca_file": Setting(
         "--ca-file",
@@ -135,7 +135,7 @@ class Settings:
         output_dir: where bundles are written; None leaves it to the spec.
         store: the content store's folder; None for no store.
         insecure_registries: hosts that are spoken to in plain HTTP.
-        mirrors: what to ask instead, by host.
+        mirrors: what to ask first, by registry.
         ca_file: CA certificates for registries.
         connections: how many fetch at once; None for the client's own choice.
         config_file: the configuration file, whether it is there or not.
