@@ -105,8 +105,9 @@ def prepare(request: Request) -> Prepared:
         resolution.charts,
         resolution.images,
         allow_missing=request.allow_missing_images or wanted.allow_missing_images,
+        locked=request.locked,
     )
-    lock = make_lock(resolution, settled.files, now=request.now, locked=request.locked)
+    lock = make_lock(resolution, settled, now=request.now, locked=request.locked)
     return Prepared(resolution, settled, lock)
 
 

@@ -130,6 +130,19 @@ class LockedFile(Model):
     size: Size
 
 
+class LockedNeed(Model):
+    """The images that a release or an object of the platform needs, and how that was found out.
+
+    Kept here because finding out takes helm, which the next machine may not have: the images'
+    digests stand in the manifests, so other findings would give other bytes.
+    """
+
+    owner: Text
+    file: Text
+    how: Literal["rendered", "declared", "manifest"]
+    images: Items[Text] = ()
+
+
 class LockedTools(Model):
     """The versions that decide bytes: of Petra, and of libzstd, which compresses the text."""
 
@@ -159,6 +172,7 @@ class Lock(Model):
     images: Items[LockedImage] = ()
     charts: Items[LockedChart] = ()
     platform_files: Items[LockedFile] = ()
+    needs: Items[LockedNeed] = ()
 
     @property
     def stem(self) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from petra.bundle.images import ResolvedImage
+    from petra.bundle.lock import Lock, LockedNeed
     from petra.bundle.spec import ChartSpec, Spec
     from petra.helm.repository import ResolvedChart
 
@@ -28,10 +29,12 @@ class Settled:
 
     Attributes:
         files: with every image that the bundle carries pinned by digest.
+        needed: what was found to be needed by them.
         missing: what they need and the bundle lacks; empty unless that was allowed.
     """
 
     files: platform.PlatformFiles
+    needed: tuple[platform.NeededImages, ...]
     missing: tuple[platform.MissingImage, ...]
 
 
@@ -78,6 +81,7 @@ def settle(
     images: Sequence[ResolvedImage],
     *,
     allow_missing: bool,
+    locked: Lock | None = None,
 ) -> Settled:
     """Compare needs with what there is, and write the digests into the manifests.
 
@@ -87,6 +91,7 @@ def settle(
         charts: the bundle's charts.
         images: the bundle's images.
         allow_missing: go on although images are missing.
+        locked: knows what is needed already; None to find out.
 
     Raises:
         IncompleteError: images are missing; names each, what needs it, and the YAML to paste.
@@ -94,16 +99,25 @@ def settle(
     """
     by_name = {(chart.name, chart.requested): chart for chart in charts}
     data = {key: chart.data for key, chart in by_name.items()}
-    needed = platform.needed_images(files, data) if files.files else []
+    if locked:
+        needed = [_needed(entry) for entry in locked.needs]
+    else:
+        needed = platform.needed_images(files, data) if files.files else []
     asserted = list(_needs_of_charts(spec.spec.charts, by_name))
     missing = platform.require_images(
         [*needed, *asserted],
-        [image.reference for image in images],
+        # By digest: a tag that has moved since a chart was made is another image.
+        [image.reference.pinned(image.root.digest) for image in images],
         allow_missing=allow_missing,
         taken=[image.name for image in spec.spec.images],
     )
     pins = dict(_pins(images))
-    return Settled(platform.apply_overrides(files, needed, pins), tuple(missing))
+    pinned = platform.apply_overrides(files, needed, pins)
+    return Settled(pinned, tuple(needed), tuple(missing))
+
+
+def _needed(entry: LockedNeed) -> platform.NeededImages:
+    return platform.NeededImages(entry.owner, entry.file, entry.how, entry.images)
 
 
 def components(files: platform.PlatformFiles) -> tuple[ComponentRecord, ...]:

@@ -18,6 +18,7 @@ from petra.bundle.lock import (
     LockedChart,
     LockedFile,
     LockedImage,
+    LockedNeed,
     LockedTools,
 )
 from petra.content.digest import Digest
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from petra.bundle.documents import Registries
-    from petra.bundle.platform_files import PlatformFiles
+    from petra.bundle.needs import Settled
     from petra.bundle.spec import Spec
     from petra.helm.repository import ChartSource, ResolvedChart
     from petra.oci.referrers import Attachment
@@ -131,7 +132,7 @@ def _all(work: Callable[[T], R], items: Sequence[T]) -> tuple[R, ...]:
 
 def make_lock(
     resolution: Resolution,
-    platform: PlatformFiles,
+    settled: Settled,
     *,
     now: datetime,
     locked: Lock | None = None,
@@ -140,7 +141,7 @@ def make_lock(
 
     Args:
         resolution: what was found.
-        platform: the manifests as they will stand in the bundle.
+        settled: the manifests as they will stand in the bundle, and what they need.
         now: the moment of resolving, UTC.
         locked: an earlier lock, whose moment and serial hold.
 
@@ -162,7 +163,11 @@ def make_lock(
         charts=tuple(_locked_chart(chart) for chart in resolution.charts),
         platform_files=tuple(
             LockedFile(path=name, digest=Digest.of(data), size=len(data))
-            for name, data in platform.files.items()
+            for name, data in settled.files.files.items()
+        ),
+        needs=tuple(
+            LockedNeed(owner=one.owner, file=one.file, how=one.how, images=one.images)
+            for one in settled.needed
         ),
     )
     if locked:
