@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +53,44 @@ def test_without_a_password_and_a_terminal_it_says_what_to_set(
         outcome = petra("keygen", "--output-dir", tmp_path)
     assert outcome.status == 2
     assert "set COSIGN_PASSWORD" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def _on_terminal(command: str, answers: list[bytes]) -> tuple[int, str]:
+    """Run `command` on a terminal of its own, answering each question in turn."""
+    leader, follower = os.openpty()
+    # The first terminal that the leader of a session opens is the one that controls it.
+    script = f"exec {sys.executable} -m petra {command} <>{os.ttyname(follower)} >&0 2>&0"
+    process = subprocess.Popen(["bash", "-c", script], start_new_session=True)
+    said = b""
+    for answer in answers:
+        while not said.rstrip().endswith(b":"):
+            said += os.read(leader, 1000)
+        said += b" (answered)"
+        os.write(leader, answer + b"\n")
+    status = process.wait(timeout=60)
+    os.set_blocking(leader, False)
+    said += os.read(leader, 65536)
+    os.close(leader)
+    os.close(follower)
+    return status, said.decode()
+
+
+def test_a_terminal_is_asked_twice_and_nothing_is_shown(tmp_path: Path) -> None:
+    status, said = _on_terminal(f"keygen --output-dir {tmp_path}", [b"hunter2", b"hunter2"])
+    assert status == 0
+    assert f"Password for {tmp_path}/cosign.key: " in said
+    assert "hunter2" not in said
+    private = tmp_path / "cosign.key"
+    assert len(signer_from(str(private), lambda _: b"hunter2").public_key.fingerprint) == 64
+    with pytest.raises(SettingError):
+        signer_from(str(private), lambda _: b"hunter3")
+
+
+def test_two_different_passwords_make_no_key(tmp_path: Path) -> None:
+    status, said = _on_terminal(f"keygen --output-dir {tmp_path}", [b"hunter2", b"hunter3"])
+    assert status == 2
+    assert "the two passwords differ" in said
     assert list(tmp_path.iterdir()) == []
 
 
