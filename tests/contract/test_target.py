@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from petra.oci.copy import copy_graph
 from petra.oci.layout import LayoutTarget
 from petra.oci.media_types import OCI_LAYER, OCI_MANIFEST
 from petra.oci.memory import MemoryTarget
+from petra.oci.registry import RegistryClient
 from petra.serve.repositories import MemoryRepositories
 from petra.serve.server import BundleServer
 from tests.support.graphs import push, push_image, push_index, push_referrer
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
     from petra.content.protocols import ByteStream
 
-KINDS: tuple[str, ...] = ("memory", "layout", "registry")
-if importlib.util.find_spec("petra.oci.registry") is None:
-    KINDS = ("memory", "layout")
+KINDS = ("memory", "layout", "registry")
 DATA = bytes(range(256)) * 20
 BLOB = Descriptor.of(OCI_LAYER, DATA)
 
@@ -52,8 +50,6 @@ def make(tmp_path: Path) -> Iterator[Maker]:
                 return MemoryTarget()
             if kind == "layout":
                 return LayoutTarget(tmp_path / f"layout-{len(list(tmp_path.iterdir()))}")
-            from petra.oci.registry import RegistryClient
-
             server = stack.enter_context(
                 BundleServer("127.0.0.1", 0, MemoryRepositories(), writable=True)
             )

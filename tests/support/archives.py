@@ -56,11 +56,13 @@ def metadata(content: Sequence[Text | Stored], **more: Any) -> Text:
     return Text(members.METADATA, json.dumps({"members": listed, **more}).encode())
 
 
-def content(*stored: Stored, texts: Sequence[Text] = ()) -> list[Text | Stored]:
+def content(
+    *stored: Stored, texts: Sequence[Text] = (), index: bytes = b"{}"
+) -> list[Text | Stored]:
     """Return all members of a small bundle in order: the head, `texts`, `stored`."""
     head: list[Text | Stored] = [
         Text(members.OCI_LAYOUT, b'{"imageLayoutVersion":"1.0.0"}'),
-        Text(members.INDEX, b"{}"),
+        Text(members.INDEX, index),
         Text(members.SPEC, b"kind: Bundle\n"),
         Text(members.LOCK, b"kind: BundleLock\n"),
     ]

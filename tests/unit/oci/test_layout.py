@@ -287,6 +287,19 @@ def test_ingest_for_content_of_unknown_digest(layout: LayoutTarget) -> None:
         file.commit("again")
 
 
+def test_what_a_killed_process_left_long_ago_is_removed(layout: LayoutTarget) -> None:
+    push(layout, OCI_LAYER, b"x")
+    old, new = (layout.path / "blobs" / "sha256" / name for name in (".new-old", ".new-new"))
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+
+    push(LayoutTarget(layout.path), OCI_LAYER, b"y")
+
+    assert not old.exists()
+    assert new.exists()
+
+
 def test_a_new_file_that_is_not_committed_vanishes(tmp_path: Path) -> None:
     with NewFile(tmp_path) as file:
         file.write(b"half")

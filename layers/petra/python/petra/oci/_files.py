@@ -9,7 +9,7 @@ import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from petra.errors import NoSpaceError, NotFoundError, PetraError, StorageError
 
@@ -129,11 +129,14 @@ class NewFile:
         folder: where it will lie, and where its bytes lie until then, under a hidden name.
     """
 
+    #: What the names begin with that files have before they are whole.
+    PREFIX: ClassVar[str] = ".new-"
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            number, name = tempfile.mkstemp(prefix=".new-", dir=folder)
+            number, name = tempfile.mkstemp(prefix=self.PREFIX, dir=folder)
         self._file = io.FileIO(number, "w")
         self._path: Path | None = Path(name)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,7 @@ _BUFFER_SIZE: Final = 1024 * 1024
 # A store of many thousand images still fits; a hostile index.json does not fill the memory.
 _INDEX_LIMIT: Final = 16 * 1024 * 1024
 _PARSED_LIMIT: Final = 1024
+_LEFTOVER_SECONDS: Final = 24 * 3600
 
 
 class LayoutTarget:
@@ -56,6 +58,7 @@ class LayoutTarget:
         self._lock = threading.Lock()
         # Manifests by digest: content cannot change under its name, so this never grows stale.
         self._parsed: dict[Digest, Manifest] = {}
+        self._swept = False
         if (self._path / LAYOUT_FILE).exists():
             self._check_version()
 
@@ -139,6 +142,7 @@ class LayoutTarget:
             StorageError: the disk refused.
         """
         self._prepare()
+        self._sweep()
         return NewFile(self._folder)
 
     def discard(self, digest: Digest) -> None:
@@ -300,6 +304,17 @@ class LayoutTarget:
             file.commit(LAYOUT_FILE)
         with self._changed_index():
             pass  # now there is one, whoever of several wrote it first
+
+    def _sweep(self) -> None:
+        """Remove, once, what processes that were killed have left long ago."""
+        if self._swept:
+            return
+        self._swept = True
+        oldest = time.time() - _LEFTOVER_SECONDS
+        with suppress(OSError):  # nothing depends on it
+            for path in self._folder.glob(f"{NewFile.PREFIX}*"):
+                if path.stat().st_mtime < oldest:
+                    path.unlink(missing_ok=True)
 
     def _check_version(self) -> None:
         where = self._path / LAYOUT_FILE
