@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := dev
-.PHONY: dev test demo lint types check fmt lock interop interop-tools bench clean
+.PHONY: dev test demo lint types check fmt docs lock interop interop-tools bench clean
 
 dev: $(STAMP) ## everything in .venv, `.venv/bin/petra` among it
 
@@ -35,6 +35,9 @@ check: lint types test interop ## all of it
 fmt: dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: dev ## docs/cli.md from the commands themselves
+	$(BIN)/python -m tests.support.cli_reference
 
 lock: dev ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --group dev pyproject.toml -o requirements/dev.txt --quiet
