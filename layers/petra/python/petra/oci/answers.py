@@ -205,10 +205,13 @@ def _reason(error: BaseException) -> str:
     causes = _causes(error)
     if any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in causes):
         return "its name does not resolve"
-    if any(isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)) for cause in causes):
-        return "timed out"
     texts = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
-    reason = clean(texts[-1]) if texts else "the connection was closed"
+    if texts:
+        reason = clean(texts[-1])
+    elif any(isinstance(c, (TimeoutError, urllib3.exceptions.TimeoutError)) for c in causes):
+        reason = "timed out"
+    else:
+        reason = "the connection was closed"
     through_proxy = any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes)
     return f"{reason} (at the proxy)" if through_proxy else reason
 
