@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from petra.archive import tar
 from petra.archive.pipeline import Pipeline
@@ -22,12 +22,45 @@ if TYPE_CHECKING:
 
     from petra.archive.plan import Piece, Plan, Stored
     from petra.archive.sink import Sink
+    from petra.content.descriptor import Descriptor
     from petra.content.progress import Progress
     from petra.content.protocols import ByteStream
 
 WINDOW = 10
 #: Connections that fetch. More than three gain nothing on two cores; see docs/benchmarks.md.
 FETCHERS = 3
+
+
+class BlobFile(Protocol):
+    """A blob on its way into a store."""
+
+    def write(self, data: memoryview, /) -> None:
+        """Append `data`."""
+        ...
+
+    def commit(self, name: str, /) -> None:
+        """Let the blob appear under its digest's hex digits."""
+        ...
+
+    def discard(self) -> None:
+        """Remove it, unless it was committed."""
+        ...
+
+
+class BlobStore(Protocol):
+    """A content store: blobs that were fetched once need not be fetched again."""
+
+    def has(self, descriptor: Descriptor, /) -> bool:
+        """Say whether there is a blob of this digest and size."""
+        ...
+
+    def ingest(self) -> BlobFile:
+        """Return a new blob on its way."""
+        ...
+
+    def discard(self, digest: Digest, /) -> None:
+        """Forget a blob that was found to be damaged."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +100,14 @@ class _Slot:
         return self._buffer
 
 
-def pack(plan: Plan, sink: Sink, progress: Progress) -> Packed:
+def pack(plan: Plan, sink: Sink, progress: Progress, store: BlobStore | None = None) -> Packed:
     """Write the archive that `plan` describes into `sink`, which the caller commits.
 
     Args:
         plan: what the file will be.
         sink: takes the bytes; aborted on any error.
         progress: told of each piece.
+        store: gets a copy of each blob that it has not; None for no copies.
 
     Returns:
         The digest and size of the whole file, for the signature.
@@ -83,26 +117,68 @@ def pack(plan: Plan, sink: Sink, progress: Progress) -> Packed:
         SizeMismatchError: a source gave fewer.
         PetraError: what the sources and the sink raise.
     """
+    packer = _Packer(plan, sink, progress, _BlobCheck(store))
     try:
-        return _Packer(plan, sink, progress).run()
+        return packer.run()
     except BaseException:
         sink.abort()
         raise
+    finally:
+        packer.blobs.close()
+
+
+class _BlobCheck:
+    """Hashes blobs as they pass, and copies them to the store if there is one."""
+
+    def __init__(self, store: BlobStore | None) -> None:
+        self._store = store
+        self._hasher = Hasher()
+        self._copy: BlobFile | None = None
+
+    def take(self, slot: _Slot) -> None:
+        """Take one piece, in order."""
+        member = slot.piece.member
+        if member is None:
+            return
+        if slot.piece.is_first:
+            self._hasher = Hasher()
+            wanted = self._store is not None and not self._store.has(member.descriptor)
+            self._copy = self._store.ingest() if self._store and wanted else None
+        for part in slot.data:
+            self._hasher.update(part)
+            if self._copy:
+                self._copy.write(part)
+        if slot.piece.is_last:
+            self._finish(member)
+
+    def _finish(self, member: Stored) -> None:
+        digest = self._hasher.digest()
+        if digest != member.descriptor.digest:
+            if self._store:
+                self._store.discard(member.descriptor.digest)
+            raise _wrong_digest(member, digest)
+        if self._copy:
+            self._copy.commit(digest.hex)
+
+    def close(self) -> None:
+        """Remove a copy that was not finished."""
+        if self._copy:
+            self._copy.discard()
 
 
 class _Packer:
-    def __init__(self, plan: Plan, sink: Sink, progress: Progress) -> None:
+    def __init__(self, plan: Plan, sink: Sink, progress: Progress, blobs: _BlobCheck) -> None:
         self._plan = plan
         self._sink = sink
         self._progress = progress
         self._file = Hasher()
-        self._blob = Hasher()
+        self.blobs = blobs
         self._crc = 0
         self._size = 0
 
     def run(self) -> Packed:
         slots = [_Slot(self._plan.buffer_size()) for _ in range(WINDOW)]
-        stages: list[Callable[[_Slot], None]] = [self._hash_blob, self._hash_file, self._write]
+        stages: list[Callable[[_Slot], None]] = [self.blobs.take, self._hash_file, self._write]
         if self._plan.framing.needs_crc:
             stages.append(self._sum_content)
         pipeline = Pipeline(self._make, stages, slots, FETCHERS)
@@ -131,18 +207,6 @@ class _Packer:
         _lay_out(self._plan, piece, slot)
         if slot.data:
             _fetch(piece, piece.member, slot.data)
-
-    def _hash_blob(self, slot: _Slot) -> None:
-        member = slot.piece.member
-        if member is None:
-            return
-        if slot.piece.is_first:
-            self._blob = Hasher()
-        update = self._blob.update
-        for part in slot.data:
-            update(part)
-        if slot.piece.is_last and self._blob.digest() != member.descriptor.digest:
-            raise _wrong_digest(member, self._blob.digest())
 
     def _hash_file(self, slot: _Slot) -> None:
         self._file.update(slot.output)

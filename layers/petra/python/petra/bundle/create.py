@@ -30,10 +30,11 @@ from petra.trust.verdict import SignatureVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from datetime import datetime
     from pathlib import Path
 
-    from petra.archive.writer import Packed
+    from petra.archive.writer import BlobStore, Packed
     from petra.bundle.images import ResolvedImage
     from petra.bundle.lock import Lock
     from petra.bundle.needs import Settled
@@ -150,20 +151,23 @@ def create(
     contents: Contents,
     path: Path,
     *,
-    signer: Callable[[], Signer] | None,
+    signer: Future[Signer] | None,
     mtime: int | None,
     form: str,
     progress: Progress,
+    store: BlobStore | None = None,
 ) -> Created:
     """Write the bundle and its signatures.
 
     Args:
         contents: what goes in.
         path: the bundle's file.
-        signer: gives who signs it, called before a byte is fetched; None to write no signature.
+        signer: who signs it, perhaps still on the way (unsealing a key takes its time); awaited
+            before a byte is fetched. None to write no signature.
         mtime: every member's time, seconds since 1970; None for the lock's.
         form: ``tar.zst`` or ``tar.gz``.
         progress: told of each piece.
+        store: takes a copy of each blob that it has not.
 
     Raises:
         PetraError: a source, the disk or the signer failed. Nothing is left under `path`, unless
@@ -171,11 +175,12 @@ def create(
     """
     time = int(contents.lock.created.timestamp()) if mtime is None else mtime
     plan = Plan(bundle_members(contents), time, framing(form))
-    who = signer() if signer else None
+    # Before the window is allocated: unsealing a key takes 64 MiB for a moment.
+    who = signer.result() if signer else None
     sink = FileSink(path, plan.size)
     try:
         progress.on_start(path.name, plan.size)
-        packed = pack(plan, sink, progress)
+        packed = pack(plan, sink, progress, store)
         # The signatures come first: a bundle is never there unsigned.
         signatures = write_signatures(path, packed.digest, who) if who else ()
         sink.commit()

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from petra.content.protocols import RangeFetcher, ReferrerLister, Resolver
 from petra.content.stream import BytesStream, fetch_document
+from petra.errors import NotFoundError
+from petra.oci.layout import LayoutTarget
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from petra.content.descriptor import Descriptor
     from petra.content.digest import Digest
     from petra.content.protocols import ByteStream
@@ -51,17 +55,44 @@ class Kept:
                 self._size += len(data)
 
 
+class ContentStore:
+    """A cache of blobs that one can turn on: an OCI layout that several runs share.
+
+    Never a stage that one must pay for: what it lacks goes from the registry to the bundle, and to
+    the store beside. What it has is checked each time, and forgotten if it is damaged.
+
+    Args:
+        path: the layout's folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._layout = LayoutTarget(path)
+        self.ingest = self._layout.ingest
+        self.discard = self._layout.discard
+        self.fetch = self._layout.fetch
+        self.fetch_range = self._layout.fetch_range
+
+    def has(self, descriptor: Descriptor) -> bool:
+        """Say whether there is a blob of this digest and size."""
+        try:
+            return self._layout.describe(descriptor.digest).size == descriptor.size
+        except NotFoundError:
+            return False
+
+
 class KeepingRepository:
     """A repository whose documents are read once.
 
     Args:
         inner: the repository.
         kept: where documents are kept.
+        store: where blobs are looked for first.
     """
 
-    def __init__(self, inner: Repository, kept: Kept) -> None:
+    def __init__(self, inner: Repository, kept: Kept, store: ContentStore | None = None) -> None:
         self._inner = inner
         self._kept = kept
+        self._store = store
 
     def resolve(self, reference: str) -> Descriptor:
         """Return what the repository says; see :class:`petra.content.protocols.Resolver`."""
@@ -77,8 +108,13 @@ class KeepingRepository:
         if data is None and descriptor.size <= _DOCUMENT_LIMIT:
             data = fetch_document(self._inner, descriptor)
             self._kept.keep(descriptor.digest, data)
-        return self._inner.fetch(descriptor) if data is None else BytesStream(data)
+        if data is not None:
+            return BytesStream(data)
+        return self._source(descriptor).fetch(descriptor)
 
     def fetch_range(self, descriptor: Descriptor, offset: int, length: int) -> ByteStream:
-        """Return a part of the content, straight from the repository."""
-        return self._inner.fetch_range(descriptor, offset, length)
+        """Return a part of the content, straight from the store or the repository."""
+        return self._source(descriptor).fetch_range(descriptor, offset, length)
+
+    def _source(self, descriptor: Descriptor) -> RangeFetcher:
+        return self._store if self._store and self._store.has(descriptor) else self._inner

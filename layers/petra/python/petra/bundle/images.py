@@ -18,7 +18,7 @@ from petra.oci.referrers import Attachment, attachments
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from petra.bundle.documents import Kept, Registries
+    from petra.bundle.documents import ContentStore, Kept, Registries
     from petra.bundle.lock import LockedAttachment, LockedImage
     from petra.bundle.spec import ImageSpec
     from petra.content.descriptor import Descriptor
@@ -63,6 +63,7 @@ def resolve_image(
     registries: Registries,
     kept: Kept,
     locked: LockedImage | None = None,
+    store: ContentStore | None = None,
 ) -> ResolvedImage:
     """Resolve one image.
 
@@ -72,6 +73,7 @@ def resolve_image(
         registries: where repositories are found.
         kept: takes the documents that are read.
         locked: what the image must be, digest by digest; None to ask the registry's tags.
+        store: where blobs are looked for first.
 
     Raises:
         NotFoundError: no such tag, digest or platform.
@@ -80,9 +82,8 @@ def resolve_image(
         TransportError: the registry failed.
     """
     reference = image.reference
-    source = KeepingRepository(
-        registries.repository(reference.registry, reference.repository), kept
-    )
+    inner = registries.repository(reference.registry, reference.repository)
+    source = KeepingRepository(inner, kept, store)
     root = locked.root.descriptor if locked else source.resolve(reference.identifier)
     choice = _Choice(platforms, str(reference))
     graph = walk_graph(source, root, select=choice.takes)

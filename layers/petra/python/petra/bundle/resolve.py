@@ -27,7 +27,7 @@ from petra.errors import DriftError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from petra.bundle.documents import Registries
+    from petra.bundle.documents import ContentStore, Registries
     from petra.bundle.needs import Settled
     from petra.bundle.spec import Spec
     from petra.helm.repository import ChartSource, ResolvedChart
@@ -47,10 +47,12 @@ class Sources:
     Attributes:
         registries: image registries.
         charts: chart repositories.
+        store: where blobs are looked for first; None for no store.
     """
 
     registries: Registries
     charts: ChartSource
+    store: ContentStore | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def resolve(
     wanted = spec.spec.platforms
     images = _all(
         lambda image: resolve_image(
-            image, wanted, sources.registries, kept, pinned.get(image.name)
+            image, wanted, sources.registries, kept, pinned.get(image.name), sources.store
         ),
         spec.spec.images,
     )

@@ -15,7 +15,7 @@ from petra.cli.spec_files import read_lock, read_spec, request, source_date_epoc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
     from petra.bundle.create import Created, Request
     from petra.bundle.spec import ImageSpec, Spec
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from petra.trust.signer import Signer
 
 
-@petra_command("create", settings=("key", "image_key", "output_dir", *REGISTRY_SETTINGS))
+@petra_command("create", settings=("key", "image_key", "output_dir", "store", *REGISTRY_SETTINGS))
 @file_option("The spec, a bundle.yaml.", metavar="SPEC")
 @click.option(
     "--format",
@@ -54,13 +54,12 @@ def command(
     """
     spec = read_spec(file)
     lock = read_lock(spec.lock_path) if locked else None
-    with (
-        ThreadPoolExecutor(1) as pool,
-        request(spec, call.settings, locked=lock, allow_missing=allow_missing_images) as wanted,
-    ):
+    with ThreadPoolExecutor(1) as pool:
         signer = _signer(call.settings, spec.spec, pool)
         policy = _policy(call.settings, spec)
-        created = _create(call, spec.spec, wanted, signer, policy, form)
+        asked = request(spec, call.settings, locked=lock, allow_missing=allow_missing_images)
+        with asked as wanted:
+            created = _create(call, spec.spec, wanted, signer, policy, form)
     value = _value(created)
     call.console.result(value, "\n".join(f"{name:10} {text}" for name, text in _lines(created)))
 
@@ -69,7 +68,7 @@ def _create(
     call: Call,
     spec: Spec,
     wanted: Request,
-    signer: Callable[[], Signer] | None,
+    signer: Future[Signer] | None,
     policy: Callable[[ImageSpec], SignaturePolicy],
     form: str | None,
 ) -> Created:
@@ -94,11 +93,12 @@ def _create(
             mtime=source_date_epoch(),
             form=form,
             progress=progress,
+            store=wanted.sources.store,
         )
 
 
-def _signer(settings: Settings, spec: Spec, pool: Executor) -> Callable[[], Signer] | None:
-    """Return what gives the signer; the key is unsealed beside the first requests.
+def _signer(settings: Settings, spec: Spec, pool: Executor) -> Future[Signer] | None:
+    """Return the signer to come; the key is unsealed beside the first requests.
 
     Asking for a password is the main thread's; only the costly part (scrypt) goes to `pool`.
     """
@@ -108,7 +108,7 @@ def _signer(settings: Settings, spec: Spec, pool: Executor) -> Callable[[], Sign
 
     location = settings.need("key")
     password = key_password(location) if Path(location).is_file() and _sealed(location) else None
-    return pool.submit(signer_from, location, lambda _: password).result
+    return pool.submit(signer_from, location, lambda _: password)
 
 
 def _sealed(location: str) -> bool:

@@ -79,17 +79,19 @@ def request(
 ) -> Iterator[Request]:
     """Give what :func:`petra.bundle.create.prepare` takes; connections close behind it."""
     from petra.bundle.create import Request  # noqa: PLC0415  # as above
+    from petra.bundle.documents import ContentStore  # noqa: PLC0415  # as above
     from petra.bundle.resolve import Sources  # noqa: PLC0415  # as above
     from petra.helm.repository import ChartSource  # noqa: PLC0415  # as above
     from petra.oci.registry import RegistryClient  # noqa: PLC0415  # as above
 
     with RegistryClient(registry_options(settings)) as registries:
         charts = ChartSource.of(registries, folder=file.path.parent)
+        store = ContentStore(Path(settings.store)) if settings.store else None
         yield Request(
             spec=file.spec,
             spec_bytes=file.data,
             folder=file.path.parent,
-            sources=Sources(registries, charts),
+            sources=Sources(registries, charts, store),
             now=datetime.fromtimestamp(source_date_epoch() or int(time.time()), UTC),
             locked=locked,
             allow_missing_images=allow_missing,
