@@ -25,17 +25,6 @@ FOLDERS = ("charts/", "platform/", "sbom/", "scan/", "attestations/", "blobs/sha
 _NAME = re.compile(r"[A-Za-z0-9._/+-]+")
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
 
-_EXECUTABLE = (
-    (b"\x7fELF", "an ELF program"),
-    (b"MZ", "a Windows program"),
-    (b"\xfe\xed\xfa\xce", "a Mach-O program"),
-    (b"\xfe\xed\xfa\xcf", "a Mach-O program"),
-    (b"\xce\xfa\xed\xfe", "a Mach-O program"),
-    (b"\xcf\xfa\xed\xfe", "a Mach-O program"),
-    (b"\xca\xfe\xba\xbe", "a Mach-O program"),
-    (b"#!", "a script"),
-)
-
 
 def check_name(name: str) -> None:
     """Refuse a member name that the format does not allow.
@@ -84,15 +73,6 @@ def rank(name: str) -> tuple[int, str]:
 def is_blob(name: str) -> bool:
     """Say whether `name` is a content-addressed blob, whose own name is its digest."""
     return name.startswith("blobs/")
-
-
-def executable_kind(head: bytes) -> str | None:
-    """Say what kind of program content that begins with `head` is, or None for no program.
-
-    Args:
-        head: the first 4 bytes or more.
-    """
-    return next((kind for magic, kind in _EXECUTABLE if head.startswith(magic)), None)
 
 
 def is_stored(name: str) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from petra.archive import members, tar
 from petra.archive.zstd import Frame
 from petra.content.digest import Digest
+from petra.content.executables import HEAD_SIZE, executable_kind
 from petra.errors import ContentRefusedError, FormatError
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _check(content: Sequence[Text | Stored]) -> None:
         if member.name in seen:
             raise FormatError("member stands twice in the bundle", where=member.name)
         seen.add(member.name)
-        kind = members.executable_kind(member.data[:4]) if isinstance(member, Text) else None
+        kind = executable_kind(member.data[:HEAD_SIZE]) if isinstance(member, Text) else None
         if kind:
             raise ContentRefusedError(
                 f"{kind} outside blobs/",

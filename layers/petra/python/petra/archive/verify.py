@@ -26,6 +26,7 @@ from petra.archive.scan import FrameScanner, MemberHasher, Scanned
 from petra.archive.source import read
 from petra.archive.sums import checksums
 from petra.content.digest import Digest, Hasher
+from petra.content.executables import HEAD_SIZE, executable_kind
 from petra.errors import DigestMismatchError, FormatError
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def _check_texts(reader: ArchiveReader, mtime: int) -> None:
             continue
         data, time = reader.read_with_time(located.name)
         _check_header(located, located.name, len(data), time == mtime)
-        if kind := members.executable_kind(data[:4]):
+        if kind := executable_kind(data[:HEAD_SIZE]):
             raise FormatError(f"{kind} outside blobs/", where=located.name)
         digests[located.name] = Digest.of(data)
     digests.pop(members.SUMS)

@@ -12,7 +12,6 @@ from petra.archive.sums import checksums
 from petra.bundle.lock import Lock, dump_lock
 from petra.bundle.metadata import (
     NO_SCANNER,
-    AttachmentRecord,
     ChartRecord,
     Check,
     Checks,
@@ -34,10 +33,10 @@ from petra.oci.media_types import OCI_INDEX
 from petra.oci.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from petra.bundle.images import ResolvedImage
-    from petra.bundle.lock import LockedAttachment, LockedImage
+    from petra.bundle.lock import LockedImage
     from petra.bundle.platform_files import PlatformFiles
     from petra.bundle.resolve import Resolution
     from petra.content.protocols import ByteStream
@@ -223,7 +222,7 @@ def _image(image: LockedImage, verdict: SignatureVerdict) -> ImageRecord:
         absent_platforms=image.absent_platforms,
         signatures=_signatures(verdict),
         scan=Check.skipped(NO_SCANNER),
-        attachments=tuple(_attachments(image.attachments)),
+        attachments=image.attachments,
     )
 
 
@@ -237,8 +236,3 @@ def _signatures(verdict: SignatureVerdict) -> SignatureCheck:
             for one in verdict.signatures
         ),
     )
-
-
-def _attachments(attachments: Iterable[LockedAttachment]) -> Iterator[AttachmentRecord]:
-    for one in attachments:
-        yield AttachmentRecord(**{name: getattr(one, name) for name in type(one).model_fields})

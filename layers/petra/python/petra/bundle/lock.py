@@ -26,7 +26,6 @@ from petra.bundle.fields import (
 )
 from petra.content.descriptor import Descriptor
 from petra.encoding.models import Items, Model, reading, to_value, validate
-from petra.encoding.yaml import dump_yaml
 from petra.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -208,4 +207,6 @@ def load_lock(data: bytes, *, where: str, error: type[PetraError] = DocumentErro
 
 def dump_lock(lock: Lock) -> bytes:
     """Return `lock` as YAML, in one form: ``dump_lock(load_lock(data)) == data`` for its output."""
+    from petra.encoding.yaml import dump_yaml  # noqa: PLC0415  # who reads metadata needs no YAML
+
     return dump_yaml(to_value(lock))

@@ -20,6 +20,7 @@ from petra.bundle.fields import (
     Text,
     Version,
 )
+from petra.bundle.lock import LockedAttachment  # noqa: TC001  # a model's field
 from petra.encoding.json import dump_json, load_json
 from petra.encoding.models import FieldError, Items, Model, to_value, validate
 from petra.errors import FormatError
@@ -87,19 +88,6 @@ class SignatureCheck(Check):
         return self
 
 
-class AttachmentRecord(Model):
-    """A signature, attestation or other referrer that travels with an image."""
-
-    kind: Literal["signature", "attestation", "sbom", "referrer"]
-    scheme: Literal["tag", "referrer"]
-    subject: DigestField
-    media_type: Text
-    digest: DigestField
-    size: Size
-    artifact_type: Text | None = None
-    tag: Text | None = None
-
-
 class Evidence(Model):
     """A document about an image, in a member of the bundle."""
 
@@ -120,7 +108,7 @@ class ImageRecord(Model):
     absent_platforms: Items[PlatformField] = ()
     signatures: SignatureCheck
     scan: Check
-    attachments: Items[AttachmentRecord] = ()
+    attachments: Items[LockedAttachment] = ()
     sboms: Items[Evidence] = ()
     provenance: Items[Evidence] = ()
 

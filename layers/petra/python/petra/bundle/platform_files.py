@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from petra.archive.members import check_name, executable_kind
+from petra.archive.members import check_name
+from petra.content.executables import HEAD_SIZE, executable_kind
 from petra.encoding.yaml import dump_yaml, load_all_yaml
 from petra.errors import ContentRefusedError, DocumentError, NotFoundError, UsageError
 
@@ -332,6 +333,6 @@ def _read(entry: Traversable, name: str) -> bytes:
         raise UsageError(
             "manifest too large", where=str(entry), expected=f"at most {FILE_LIMIT >> 20} MiB"
         )
-    if kind := executable_kind(data[:8]):
+    if kind := executable_kind(data[:HEAD_SIZE]):
         raise ContentRefusedError("a program among the manifests", where=name, found=kind)
     return data

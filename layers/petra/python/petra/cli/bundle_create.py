@@ -11,7 +11,14 @@ import click
 from petra.cli.command import file_option, petra_command
 from petra.cli.output import human_size
 from petra.cli.registries import REGISTRY_SETTINGS
-from petra.cli.spec_files import read_lock, read_spec, request, source_date_epoch, warn_of_missing
+from petra.cli.spec_files import (
+    lock_value,
+    read_lock,
+    read_spec,
+    request,
+    source_date_epoch,
+    warn_of_missing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,23 +144,12 @@ def _policy(settings: Settings, file: SpecFile) -> Callable[[ImageSpec], Signatu
 
 
 def _value(created: Created) -> dict[str, Any]:
-    lock = created.contents.lock
     return {
         "bundle": str(created.path),
         "digest": created.packed.digest,
         "size": created.packed.size,
         "signatures": [str(path) for path in created.signatures],
-        "name": lock.name,
-        "version": lock.version,
-        "serial": lock.serial,
-        "images": [
-            {"name": image.name, "reference": image.reference, "digest": image.root.digest}
-            for image in lock.images
-        ],
-        "charts": [
-            {"name": chart.name, "version": chart.version, "digest": chart.digest}
-            for chart in lock.charts
-        ],
+        **lock_value(created.contents.lock),
     }
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from petra.cli.command import file_option, petra_command
 from petra.cli.output import human_size
 from petra.cli.registries import REGISTRY_SETTINGS
-from petra.cli.spec_files import read_spec, request, warn_of_missing
+from petra.cli.spec_files import lock_value, read_spec, request, warn_of_missing
 
 if TYPE_CHECKING:
     from petra.bundle.lock import Lock
@@ -38,25 +38,13 @@ def command(call: Call, file: str, allow_missing_images: bool) -> None:  # noqa:
     write_file(spec.lock_path, dump_lock(prepared.lock))
     warn_of_missing(call, prepared.settled.missing)
     missing = [image.reference for image in prepared.settled.missing]
-    value = {"lock": str(spec.lock_path), **_value(prepared.lock), "missingImages": missing}
-    call.console.result(value, f"{_text(prepared.lock)}lock    {spec.lock_path}")
-
-
-def _value(lock: Lock) -> dict[str, Any]:
-    return {
-        "name": lock.name,
-        "version": lock.version,
-        "serial": lock.serial,
-        "images": [
-            {"name": image.name, "reference": image.reference, "digest": image.root.digest}
-            for image in lock.images
-        ],
-        "charts": [
-            {"name": chart.name, "version": chart.version, "digest": chart.digest}
-            for chart in lock.charts
-        ],
-        "bytes": _size(lock),
+    value = {
+        "lock": str(spec.lock_path),
+        **lock_value(prepared.lock),
+        "bytes": _size(prepared.lock),
+        "missingImages": missing,
     }
+    call.console.result(value, f"{_text(prepared.lock)}lock    {spec.lock_path}")
 
 
 def _size(lock: Lock) -> int:

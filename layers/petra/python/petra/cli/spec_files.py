@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from petra.cli.files import read_file
 from petra.cli.registries import registry_options
@@ -111,7 +111,10 @@ def source_date_epoch() -> int | None:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > len(str(2**33)):
         raise SettingError(
-            "unusable SOURCE_DATE_EPOCH", expected="seconds since 1970", found=text[:20]
+            "unusable SOURCE_DATE_EPOCH",
+            expected="seconds since 1970",
+            found=text[:20],
+            hint="set it to a whole number (`git log -1 --format=%ct` prints one), or unset it",
         )
     return int(text)
 
@@ -120,3 +123,20 @@ def warn_of_missing(call: Call, missing: Iterable[MissingImage]) -> None:
     """Say which images are left out although something in the bundle needs them."""
     for image in missing:
         call.console.warn(f"the spec lacks {image.reference}, for {', '.join(image.owners)}")
+
+
+def lock_value(lock: Lock) -> dict[str, Any]:
+    """Return what ``--output json`` says of a lock."""
+    return {
+        "name": lock.name,
+        "version": lock.version,
+        "serial": lock.serial,
+        "images": [
+            {"name": image.name, "reference": image.reference, "digest": image.root.digest}
+            for image in lock.images
+        ],
+        "charts": [
+            {"name": chart.name, "version": chart.version, "digest": chart.digest}
+            for chart in lock.charts
+        ],
+    }

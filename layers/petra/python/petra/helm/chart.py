@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from petra.content.executables import HEAD_SIZE, SCRIPT, executable_kind
 from petra.errors import ContentRefusedError, FormatError
 from petra.helm.documents import load_document
-from petra.helm.executables import HEAD_SIZE, SCRIPT, executable_kind
 from petra.helm.images import ChartImage, Found, images_in_annotations, images_in_values
 from petra.helm.tarball import COMPRESSED_LIMIT, Budget, Member, read_members
 
