@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -52,7 +53,9 @@ def command(call: Call, file: str, signature: str | None, listen: str) -> None:
             host, port, repositories, charts, report=lambda access: call.console.note(str(access))
         )
         _announce(call, server, file)
-        server.serve_forever()
+        # Serving ends when it is told to, and that is no failure.
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def _announce(call: Call, server: BundleServer, file: str) -> None:

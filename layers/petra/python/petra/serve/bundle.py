@@ -8,6 +8,7 @@ from petra.archive import members
 from petra.content.descriptor import Descriptor
 from petra.content.stream import VerifyReader
 from petra.errors import NotFoundError
+from petra.oci.media_types import is_manifest
 from petra.oci.reference import Reference
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class BundleRepository:
         found = self._tags.get(reference)
         if found is None:
             found = next((d for digest, d in self._content.items() if digest == reference), None)
-        if found is None:
+        if found is None or not is_manifest(found.media_type):
             raise NotFoundError("the repository has no such image", where=reference)
         return found
 
