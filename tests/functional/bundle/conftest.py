@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.command import Outcome, Run, runner
+from tests.support.front import Front, front_of
+from tests.support.world import World, connected_side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty home, no settings, a working directory of its own, and signals as they were."""
+    for name in os.environ:
+        if name.startswith(("PETRA_", "COSIGN_", "DOCKER_")) or name == "SOURCE_DATE_EPOCH":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / ".config"))
+    monkeypatch.setenv("PETRA_HELM", "")  # the same with and without helm on the machine
+    monkeypatch.chdir(tmp_path)
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def petra(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process."""
+    return runner(capsys)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A connected side of its own for each test, which may change it."""
+    with connected_side(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def create(petra: Run) -> Run:
+    """Run ``petra bundle create`` with the spec and the key that lie in the folder."""
+
+    def run(*more: str | Path) -> Outcome:
+        return petra("bundle", "create", "-f", "bundle.yaml", "--key", "ours.key", *more)
+
+    return run
+
+
+@pytest.fixture
+def front(world: World) -> Iterator[Front]:
+    """A registry with the same content, which misbehaves where the test says so."""
+    with front_of(world.host) as running:
+        yield running
