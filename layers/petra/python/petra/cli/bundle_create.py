@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,20 +128,31 @@ def _sealed(location: str) -> bool:
 
 
 def _policy(settings: Settings, file: SpecFile) -> Callable[[ImageSpec], SignaturePolicy]:
-    """Return what says for each image who must have signed it: the spec, else the setting."""
+    """Return what says for each image who must have signed it: the spec, else the setting.
+
+    Keys are read now: a missing one is told before a registry is asked for anything.
+    """
     from petra.cli.keys import public_keys  # noqa: PLC0415  # as above
     from petra.trust.policy import KeyPolicy, SkipPolicy  # noqa: PLC0415  # as above
+
+    spec, keys = file.spec.spec, cache(public_keys)
 
     def policy(image: ImageSpec) -> SignaturePolicy:
         wanted = file.spec.policy(image)
         if wanted is None:
-            return KeyPolicy(tuple(public_keys(settings.need("image_key"))))
+            return KeyPolicy(tuple(keys(settings.need("image_key"))))
         if wanted.skip:
             return SkipPolicy(wanted.skip)
-        paths = [str(file.path.parent / name) for name in wanted.key_files]
-        return KeyPolicy(tuple(key for path in paths for key in public_keys(path)))
+        places = [_beside(file.path, name) for name in wanted.key_files]
+        return KeyPolicy(tuple(key for place in places for key in keys(place)))
 
-    return policy
+    found = {image.name: policy(image) for image in spec.images} if spec.output.verify else {}
+    return lambda image: found[image.name]
+
+
+def _beside(spec: Path, key: str) -> str:
+    """Return where a key of the spec is: a URI stays, a path starts in the spec's folder."""
+    return key if "://" in key else str(spec.parent / key)
 
 
 def _value(created: Created) -> dict[str, Any]:

@@ -99,5 +99,6 @@ def _plain(location: str) -> str:
             "unknown kind of key",
             where=f"{scheme}://…",
             expected="a file, or awskms:///…",
+            hint="name a PEM file, or a key in AWS KMS",
         )
     return location
