@@ -40,12 +40,13 @@ class PetraError(Exception):
         where: the file and line, URL, member or reference concerned.
         expected: what should have been there.
         found: what was there instead.
-        hint: what the reader can do next.
+        hint: what the reader can do next; the class's `usual_hint` where None.
     """
 
     code: ClassVar[str] = "PETRA_ERROR"
     exit_status: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
+    usual_hint: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class PetraError(Exception):
             "where": self.where,
             "expected": self.expected,
             "found": self.found,
-            "next": self.hint,
+            "next": self.hint or self.usual_hint,
         }
         return {name: text for name, text in parts.items() if text}
 
@@ -87,18 +88,21 @@ class UsageError(PetraError):
 
     code = "USAGE"
     exit_status = 2
+    usual_hint = "correct the call; --help says what it takes"
 
 
 class SettingError(UsageError):
     """A setting is missing or unusable; the text names the flag, the variable and the file key."""
 
     code = "SETTING"
+    usual_hint = "correct the setting, or the file that it names"
 
 
 class DocumentError(UsageError):
     """A YAML or JSON document that a user wrote breaks its schema; ``where`` is ``FILE:LINE``."""
 
     code = "DOCUMENT"
+    usual_hint = "correct the document there"
 
 
 class VerificationError(PetraError):
@@ -106,6 +110,7 @@ class VerificationError(PetraError):
 
     code = "VERIFICATION"
     exit_status = 3
+    usual_hint = "do not use it; get it anew, from a good source"
 
 
 class DigestMismatchError(VerificationError):
@@ -124,6 +129,7 @@ class SignatureError(VerificationError):
     """A signature is missing, or does not verify."""
 
     code = "SIGNATURE"
+    usual_hint = "do not use it; ask its publisher for one with a good signature"
 
 
 class FormatError(VerificationError):
@@ -136,6 +142,7 @@ class ContentRefusedError(VerificationError):
     """Content that a bundle must not carry."""
 
     code = "CONTENT_REFUSED"
+    usual_hint = "do not use it; ask its publisher for one without that"
 
 
 class DriftError(VerificationError):
@@ -154,12 +161,14 @@ class NotFoundError(PetraError):
     """A tag, digest, chart or file is not there."""
 
     code = "NOT_FOUND"
+    usual_hint = "check the name, and that it is there"
 
 
 class AccessError(PetraError):
     """Credentials are missing or were refused."""
 
     code = "ACCESS"
+    usual_hint = "check the credentials, and what they allow"
 
 
 class TransportError(PetraError):
@@ -167,6 +176,7 @@ class TransportError(PetraError):
 
     code = "TRANSPORT"
     retryable = True
+    usual_hint = "check the network and the other side, then try again"
 
 
 class RateLimitedError(TransportError):
@@ -197,6 +207,7 @@ class StorageError(PetraError):
     """The disk refused."""
 
     code = "STORAGE"
+    usual_hint = "check the disk, the folder and its permissions"
 
 
 class NoSpaceError(StorageError):
@@ -209,9 +220,11 @@ class IncompleteError(PetraError):
     """The spec lacks something that its content needs."""
 
     code = "INCOMPLETE"
+    usual_hint = "add what is missing to the spec"
 
 
 class ToolError(PetraError):
     """A program that Petra calls failed."""
 
     code = "TOOL"
+    usual_hint = "check that the program runs by itself, and its version"

@@ -153,10 +153,12 @@ def make_lock(
     spec = resolution.spec
     moment = now.astimezone(UTC).replace(microsecond=0)
     serial = spec.spec.serial
+    if serial is None:
+        serial = locked.serial if locked else int(moment.timestamp())
     lock = Lock(
         name=spec.metadata.name,
         version=spec.metadata.version,
-        serial=locked.serial if locked else int(moment.timestamp()) if serial is None else serial,
+        serial=serial,
         created=locked.created if locked else moment,
         spec_digest=Digest.of(resolution.spec_bytes),
         tools=LockedTools(petra=__version__, zstd=library_version()),
