@@ -38,6 +38,9 @@ EDGES = [
     PIECE_SIZE,
     PIECE_SIZE + 1,
     2 * PIECE_SIZE + 77,
+    # In gzip, a piece ends between data and padding.
+    PIECE_SIZE // 65535 * 65535 - 512,
+    7 * (PIECE_SIZE // 65535 * 65535) - 512,
 ]
 
 

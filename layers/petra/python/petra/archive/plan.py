@@ -17,14 +17,14 @@ from petra.content.executables import HEAD_SIZE, executable_kind
 from petra.errors import ContentRefusedError, FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from petra.archive.framing import Framing
     from petra.content.descriptor import Descriptor
     from petra.content.protocols import RangeFetcher
 
-#: Bytes of content in one piece, about: one range request, one buffer of the window.
-PIECE_SIZE = 4 * 1024 * 1024
+#: Bytes of content in one piece, about: one buffer of the window.
+PIECE_SIZE = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,16 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of the file that one worker makes.
+    """A run of the file.
 
     Either `literal`, or a part of a stored member: content bytes `start` to `end`, counted from
     the member's tar header, in the frame that spans `frame_start` to `frame_end` of them.
+
+    Attributes:
+        offset: where it begins in the file.
     """
 
+    offset: int
     literal: bytes = b""
     content: bytes = b""
     member: Stored | None = None
@@ -87,6 +91,18 @@ class Piece:
     end: int = 0
     frame_start: int = 0
     frame_end: int = 0
+
+    @property
+    def data_start(self) -> int:
+        """The first of the member's own bytes that is in the piece."""
+        assert self.member is not None  # noqa: S101  # for mypy: literals have none
+        return max(self.start - tar.header_size(self.member.size), 0)
+
+    @property
+    def data_end(self) -> int:
+        """One after the last of the member's own bytes that is in the piece."""
+        assert self.member is not None  # noqa: S101  # as above
+        return min(self.end - tar.header_size(self.member.size), self.member.size)
 
     @property
     def is_first(self) -> bool:
@@ -150,26 +166,33 @@ class Plan:
 
     def pieces(self) -> Iterator[Piece]:
         """Give the file's pieces in order, all but what closes the file."""
-        if opening := self.framing.open_file():
-            yield Piece(literal=opening)
+        offset = len(self.framing.open_file())
+        if offset:
+            yield Piece(0, literal=self.framing.open_file())
         for member in self.members:
             if isinstance(member, Text):
-                yield Piece(literal=self._texts[member.name], content=self._tar_member(member))
+                literal = self._texts[member.name]
+                yield Piece(offset, literal=literal, content=self._tar_member(member))
+                offset += len(literal)
             else:
-                yield from self._stored_pieces(member)
-        yield Piece(literal=self._end, content=tar.END)
+                offset = yield from self._stored_pieces(member, offset)
+        yield Piece(offset, literal=self._end, content=tar.END)
 
-    def _stored_pieces(self, member: Stored) -> Iterator[Piece]:
+    def _stored_pieces(self, member: Stored, offset: int) -> Generator[Piece, None, int]:
         step = PIECE_SIZE // self.framing.block * self.framing.block
         for frame_start, frame_end in _cut(0, tar.span(member.size), self.framing.frame_limit):
             for start, end in _cut(frame_start, frame_end, step):
                 yield Piece(
+                    offset,
                     member=member,
                     start=start,
                     end=end,
                     frame_start=frame_start,
                     frame_end=frame_end,
                 )
+                header = self.framing.frame_header if start == frame_start else 0
+                offset += self._stored_size(end - start) - self.framing.frame_header + header
+        return offset
 
     def close_file(self, crc: int) -> bytes:
         """Return the bytes that close the file."""

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Takes an archive's bytes in order."""
+    """Takes an archive's bytes, each once, in any order."""
 
-    def write(self, data: memoryview | bytes, /) -> None:
-        """Append `data`.
+    def write_at(self, offset: int, data: memoryview | bytes, /) -> None:
+        """Write `data` to its place. Several threads may call at once.
 
         Raises:
             NoSpaceError: the disk is full.
@@ -69,12 +69,13 @@ class FileSink:
                 hint="free some space, or write elsewhere (--output-dir)",
             )
 
-    def write(self, data: memoryview | bytes) -> None:
-        """Append `data`; see :class:`Sink`."""
+    def write_at(self, offset: int, data: memoryview | bytes) -> None:
+        """Write `data` to its place; see :class:`Sink`."""
+        view = memoryview(data)
         with self._errors():
-            written = os.write(self._fd, data)
-            while written < len(data):
-                written += os.write(self._fd, data[written:])
+            while view:
+                written = os.pwrite(self._fd, view, offset)
+                view, offset = view[written:], offset + written
 
     def commit(self) -> None:
         """Give the file its final name in one step."""
@@ -123,7 +124,7 @@ def write_file(path: Path, data: bytes) -> None:
     """
     sink = FileSink(path, len(data))
     try:
-        sink.write(data)
+        sink.write_at(0, data)
         sink.commit()
     finally:
         sink.abort()

@@ -113,9 +113,11 @@ class _Chunk:
 def _pass(source: Source, scanner: FrameScanner | None, progress: Progress) -> Digest:
     hasher = Hasher()
 
-    def fetch(offset: int, chunk: _Chunk) -> None:
+    def fetch(offset: int, take: Callable[[], _Chunk]) -> Iterator[_Chunk]:
+        chunk = take()
         chunk.data = chunk.buffer[: min(CHUNK, source.size - offset)]
         source.read_into(offset, chunk.data)
+        yield chunk
 
     def hash_file(chunk: _Chunk) -> None:
         hasher.update(chunk.data)
@@ -125,7 +127,7 @@ def _pass(source: Source, scanner: FrameScanner | None, progress: Progress) -> D
     if scanner:
         stages.append(lambda chunk: scanner.feed(chunk.data))
     slots = [_Chunk() for _ in range(min(WINDOW, source.size // CHUNK + 1))]
-    Pipeline(fetch, stages, slots, 1).run(iter(range(0, source.size, CHUNK)))
+    Pipeline(fetch, stages, [slots]).run(iter(range(0, source.size, CHUNK)))
     return hasher.digest()
 
 

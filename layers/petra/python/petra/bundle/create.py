@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from petra.archive.writer import BlobStore, Packed
+    from petra.archive.blobs import BlobStore
+    from petra.archive.writer import Packed
     from petra.bundle.images import ResolvedImage
     from petra.bundle.lock import Lock
     from petra.bundle.needs import Settled

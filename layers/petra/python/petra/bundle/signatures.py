@@ -85,7 +85,7 @@ def write_signatures(file: Path, digest: Digest, signer: Signer) -> tuple[Path, 
     try:
         for path, data in contents.items():
             sinks.append(FileSink(path, len(data)))
-            sinks[-1].write(data)
+            sinks[-1].write_at(0, data)
         for sink in sinks:
             sink.commit()
     finally:
