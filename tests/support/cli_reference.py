@@ -37,7 +37,7 @@ stable `code`.
 
 def cli_reference() -> str:
     """Return the whole page."""
-    root = click.Context(petra, info_name="petra", terminal_width=_WIDTH)
+    root = _context(petra, "petra", None)
     parts = [_HEAD, _settings(), *(_section(context) for context in _commands(root))]
     return "\n".join(parts)
 
@@ -66,9 +66,14 @@ def _commands(context: click.Context) -> Iterator[click.Context]:
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             assert below is not None
-            yield from _commands(
-                click.Context(below, parent=context, info_name=name, terminal_width=_WIDTH)
-            )
+            yield from _commands(_context(below, name, context))
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
+    """Return the context that the command line makes, the command's own settings in it."""
+    return command.make_context(
+        name, [], parent=parent, resilient_parsing=True, terminal_width=_WIDTH
+    )
 
 
 def _section(context: click.Context) -> str:
