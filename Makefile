@@ -8,6 +8,7 @@ STAMP := $(VENV)/.installed
 .PHONY: dev test demo lint types check fmt docs lock interop interop-tools bench clean
 
 dev: $(STAMP) ## everything in .venv, `.venv/bin/petra` among it
+	@$(BIN)/python -m compileall -q layers/petra/python/petra
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Petra needs Python 3.11 or newer")'

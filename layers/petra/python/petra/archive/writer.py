@@ -1,10 +1,11 @@
 """Packs a plan: one pass, no scratch space, each byte fetched once and written once.
 
-Memory: ``FETCHERS * PIECES`` buffers of about 2 MiB (:data:`petra.archive.plan.PIECE_SIZE`),
+Memory: ``WINDOW`` buffers of about 2 MiB (:data:`petra.archive.plan.PIECE_SIZE`),
 whatever the bundle's size. Each fetcher asks for a run of pieces in one request, reads it straight
 into buffers that are laid out as the file's own bytes, and writes each to its place in the file,
 which is known beforehand. Two more threads go over the pieces in order: one hashes blobs, one
-hashes the file. A run is as long as a fetcher's buffers, so that all connections flow at once.
+hashes the file. A run is as long as a fetcher's share of the buffers, so that all connections flow
+at once; and no shorter, for the registry's sake: a common one takes a 4 MiB buffer a request.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from petra.content.progress import Progress
     from petra.content.protocols import ByteStream
 
-#: Connections that fetch. More than three gain nothing on two cores; see docs/benchmarks.md.
+#: Buffers of all fetchers together: 42 MiB.
+WINDOW = 21
+#: Connections that fetch, unless the caller says otherwise. On two cores with the registry beside
+#: them more gain nothing; far registries, which give each connection a share, are another matter.
 FETCHERS = 3
-#: Buffers of each, and pieces in one request. Fewer and longer requests spare the registry: a
-#: common one takes a 4 MiB buffer for each.
-PIECES = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,13 @@ class Packed:
     size: int
 
 
-def pack(plan: Plan, sink: Sink, progress: Progress, store: BlobStore | None = None) -> Packed:
+def pack(
+    plan: Plan,
+    sink: Sink,
+    progress: Progress,
+    store: BlobStore | None = None,
+    fetchers: int = FETCHERS,
+) -> Packed:
     """Write the archive that `plan` describes into `sink`, which the caller commits.
 
     Args:
@@ -51,6 +58,7 @@ def pack(plan: Plan, sink: Sink, progress: Progress, store: BlobStore | None = N
         sink: takes the bytes; aborted on any error.
         progress: told of each piece.
         store: gets a copy of each blob that it has not; None for no copies.
+        fetchers: connections that fetch at once; more than WINDOW count as that many.
 
     Returns:
         The digest and size of the whole file, for the signature.
@@ -62,7 +70,7 @@ def pack(plan: Plan, sink: Sink, progress: Progress, store: BlobStore | None = N
     """
     packer = _Packer(plan, sink, progress, BlobCheck(store))
     try:
-        return packer.run()
+        return packer.run(min(fetchers, WINDOW))
     except BaseException:
         sink.abort()
         raise
@@ -80,13 +88,13 @@ class _Packer:
         self._crc = 0
         self._size = 0
 
-    def run(self) -> Packed:
-        size = self._plan.buffer_size()
-        slots = [[Slot(size) for _ in range(PIECES)] for _ in range(FETCHERS)]
+    def run(self, fetchers: int) -> Packed:
+        size, share = self._plan.buffer_size(), WINDOW // fetchers
+        slots = [[Slot(size) for _ in range(share)] for _ in range(fetchers)]
         stages: list[Callable[[Slot], None]] = [self.blobs.take, self._hash_file]
         if self._plan.framing.needs_crc:
             stages.append(self._sum_content)
-        Pipeline(self._make, stages, slots).run(runs(self._plan.pieces(), PIECES))
+        Pipeline(self._make, stages, slots).run(runs(self._plan.pieces(), share))
         self._finish()
         return Packed(self._file.digest(), self._size)
 

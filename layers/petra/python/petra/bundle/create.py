@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from petra.archive.framing import framing
 from petra.archive.plan import Plan
 from petra.archive.sink import FileSink
-from petra.archive.writer import pack
+from petra.archive.writer import FETCHERS, pack
 from petra.bundle.describe import UNVERIFIED, Contents, bundle_members
 from petra.bundle.needs import read_platform, settle, wanted_charts
 from petra.bundle.resolve import make_lock, resolve
@@ -157,6 +157,7 @@ def create(
     form: str,
     progress: Progress,
     store: BlobStore | None = None,
+    fetchers: int = FETCHERS,
 ) -> Created:
     """Write the bundle and its signatures.
 
@@ -169,6 +170,7 @@ def create(
         form: ``tar.zst`` or ``tar.gz``.
         progress: told of each piece.
         store: takes a copy of each blob that it has not.
+        fetchers: connections that fetch at once.
 
     Raises:
         PetraError: a source, the disk or the signer failed. Nothing is left under `path`, unless
@@ -181,7 +183,7 @@ def create(
     sink = FileSink(path, plan.size)
     try:
         progress.on_start(path.name, plan.size)
-        packed = pack(plan, sink, progress, store)
+        packed = pack(plan, sink, progress, store, fetchers)
         # The signatures come first: a bundle is never there unsigned.
         signatures = write_signatures(path, packed.digest, who) if who else ()
         sink.commit()

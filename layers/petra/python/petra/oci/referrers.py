@@ -143,9 +143,11 @@ def _direct(source: Source, subject: Descriptor, endings: tuple[str, ...]) -> It
 
 
 def _referrers(source: Source, subject: Descriptor) -> list[Descriptor]:
-    listed = source.referrers(subject) if isinstance(source, ReferrerLister) else []
-    if not listed and (index := _tagged(source, referrers_tag(subject.digest))) is not None:
-        listed = list(index.manifests)
+    if isinstance(source, ReferrerLister):
+        listed = source.referrers(subject)
+    else:
+        index = _tagged(source, referrers_tag(subject.digest))
+        listed = list(index.manifests) if index else []
     if len(listed) > ATTACHMENT_LIMIT:
         raise FormatError(
             "too many attachments of one image",
