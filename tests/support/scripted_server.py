@@ -154,6 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_script: ScriptedServer
     timeout = 20
+    disable_nagle_algorithm = True  # head and body are two writes
 
     def setup(self) -> None:
         context = self.server.context  # type: ignore[attr-defined]

@@ -64,6 +64,15 @@ class PetraError(Exception):
         self.found = None if found is None else str(found)
         self.hint = hint
 
+    def name(self, subject: str) -> None:
+        """Name `subject` too, what the user calls it, unless the error does already.
+
+        Args:
+            subject: such as ``image cgr.dev/chainguard/nginx:1.27``.
+        """
+        if subject.rpartition(" ")[2] not in f"{self.message} {self.where}":
+            self.where = f"{self.where} of {subject}" if self.where else subject
+
     def details(self) -> dict[str, str]:
         """Return the parts that are set, in reading order, without the message."""
         parts = {

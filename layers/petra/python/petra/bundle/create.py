@@ -79,6 +79,25 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """What is written, and how.
+
+    Attributes:
+        path: the bundle's file.
+        form: ``tar.zst`` or ``tar.gz``.
+        mtime: every member's time, seconds since 1970; None for the lock's.
+        store: takes a copy of each blob that it has not; None for no copies.
+        fetchers: connections that fetch at once.
+    """
+
+    path: Path
+    form: str = "tar.zst"
+    mtime: int | None = None
+    store: BlobStore | None = None
+    fetchers: int = FETCHERS
+
+
+@dataclass(frozen=True, slots=True)
 class Created:
     """What was written."""
 
@@ -149,41 +168,30 @@ def _verify_image(image: ResolvedImage, policy: SignaturePolicy) -> SignatureVer
 
 
 def create(
-    contents: Contents,
-    path: Path,
-    *,
-    signer: Future[Signer] | None,
-    mtime: int | None,
-    form: str,
-    progress: Progress,
-    store: BlobStore | None = None,
-    fetchers: int = FETCHERS,
+    contents: Contents, output: Output, signer: Future[Signer] | None, progress: Progress
 ) -> Created:
     """Write the bundle and its signatures.
 
     Args:
         contents: what goes in.
-        path: the bundle's file.
+        output: where it goes.
         signer: who signs it, perhaps still on the way (unsealing a key takes its time); awaited
             before a byte is fetched. None to write no signature.
-        mtime: every member's time, seconds since 1970; None for the lock's.
-        form: ``tar.zst`` or ``tar.gz``.
         progress: told of each piece.
-        store: takes a copy of each blob that it has not.
-        fetchers: connections that fetch at once.
 
     Raises:
         PetraError: a source, the disk or the signer failed. Nothing is left under `path`, unless
             it stood there before.
     """
+    path, mtime = output.path, output.mtime
     time = int(contents.lock.created.timestamp()) if mtime is None else mtime
-    plan = Plan(bundle_members(contents), time, framing(form))
+    plan = Plan(bundle_members(contents), time, framing(output.form))
     # Before the window is allocated: unsealing a key takes 64 MiB for a moment.
     who = signer.result() if signer else None
     sink = FileSink(path, plan.size)
     try:
         progress.on_start(path.name, plan.size)
-        packed = pack(plan, sink, progress, store, fetchers)
+        packed = pack(plan, sink, progress, output.store, output.fetchers)
         # The signatures come first: a bundle is never there unsigned.
         signatures = write_signatures(path, packed.digest, who) if who else ()
         sink.commit()

@@ -97,16 +97,14 @@ def _create(
         warn_of_missing(call, prepared.settled.missing)
         files = prepared.settled.files
         contents = Contents(prepared.resolution, prepared.lock, files, components(files), verdicts)
-        return create(
-            contents,
+        output = Output(
             folder / f"{spec.stem}.{form}",
-            signer=signer,
-            mtime=source_date_epoch(),
-            form=form,
-            progress=progress,
-            store=wanted.sources.store,
-            fetchers=call.settings.connections or FETCHERS,
+            form,
+            source_date_epoch(),
+            wanted.sources.store,
+            call.settings.connections or FETCHERS,
         )
+        return create(contents, output, signer, progress)
 
 
 def _unseal_early(settings: Settings, pool: Executor) -> Future[Signer] | None:
