@@ -6,13 +6,14 @@ import functools
 import hashlib
 import http.server
 import random
+import tarfile
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import yaml
 
-from bench.pool import gzip_member, tar_end, tar_entry
+from bench.pool import gzip_member, tar_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,4 +61,4 @@ def _chart(name: str) -> bytes:
         head = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-{number}}}\ndata:\n"
         files[f"templates/config-{number}.yaml"] = head + data
     entries = b"".join(tar_entry(f"{name}/{path}", text.encode()) for path, text in files.items())
-    return gzip_member(entries) + tar_end()
+    return gzip_member(entries + bytes(2 * tarfile.BLOCKSIZE))
