@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from petra.content.protocols import RangeFetcher, ReferrerLister, Resolver
 from petra.content.stream import BytesStream, fetch_document
-from petra.errors import NotFoundError
+from petra.errors import NotFoundError, PetraError
 from petra.oci.layout import LayoutTarget
 
 if TYPE_CHECKING:
@@ -87,9 +87,18 @@ class KeepingRepository:
         inner: the repository.
         kept: where documents are kept.
         store: where blobs are looked for first.
+        origin: what errors are to name, ``image REFERENCE``.
     """
 
-    def __init__(self, inner: Repository, kept: Kept, store: ContentStore | None = None) -> None:
+    def __init__(
+        self,
+        inner: Repository,
+        kept: Kept,
+        store: ContentStore | None = None,
+        *,
+        origin: str,
+    ) -> None:
+        self.origin = origin
         self._inner = inner
         self._kept = kept
         self._store = store
@@ -106,8 +115,7 @@ class KeepingRepository:
         """Return the content; a small document is verified and kept on the way."""
         data = self._kept.get(descriptor.digest)
         if data is None and descriptor.size <= _DOCUMENT_LIMIT:
-            data = fetch_document(self._inner, descriptor)
-            self._kept.keep(descriptor.digest, data)
+            data = self._document(descriptor)
         if data is not None:
             return BytesStream(data)
         return self._source(descriptor).fetch(descriptor)
@@ -115,6 +123,15 @@ class KeepingRepository:
     def fetch_range(self, descriptor: Descriptor, offset: int, length: int) -> ByteStream:
         """Return a part of the content, straight from the store or the repository."""
         return self._source(descriptor).fetch_range(descriptor, offset, length)
+
+    def _document(self, descriptor: Descriptor) -> bytes:
+        try:
+            data = fetch_document(self._inner, descriptor)
+        except PetraError as error:
+            error.name(self.origin)
+            raise
+        self._kept.keep(descriptor.digest, data)
+        return data
 
     def _source(self, descriptor: Descriptor) -> RangeFetcher:
         return self._store if self._store and self._store.has(descriptor) else self._inner

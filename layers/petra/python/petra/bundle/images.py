@@ -9,7 +9,7 @@ from petra.bundle.documents import KeepingRepository
 from petra.content.descriptor import Platform
 from petra.content.stream import DOCUMENT_LIMIT, fetch_document
 from petra.encoding.json import load_json
-from petra.errors import DriftError, FormatError, NotFoundError
+from petra.errors import DriftError, FormatError, NotFoundError, PetraError
 from petra.oci.copy import Graph, walk_graph
 from petra.oci.manifest import parse_manifest
 from petra.oci.media_types import is_image_config, is_manifest
@@ -83,7 +83,21 @@ def resolve_image(
     """
     reference = image.reference
     inner = registries.repository(reference.registry, reference.repository)
-    source = KeepingRepository(inner, kept, store)
+    source = KeepingRepository(inner, kept, store, origin=f"image {reference}")
+    try:
+        return _resolve(image, platforms, source, locked)
+    except PetraError as error:
+        error.name(source.origin)
+        raise
+
+
+def _resolve(
+    image: ImageSpec,
+    platforms: Sequence[Platform],
+    source: KeepingRepository,
+    locked: LockedImage | None,
+) -> ResolvedImage:
+    reference = image.reference
     root = locked.root.descriptor if locked else source.resolve(reference.identifier)
     choice = _Choice(platforms, str(reference))
     graph = walk_graph(source, root, select=choice.takes)

@@ -83,7 +83,12 @@ def _create(
     form: str | None,
 ) -> Created:
     from petra.archive.writer import FETCHERS  # noqa: PLC0415  # start-up time
-    from petra.bundle.create import create, prepare, verify_images  # noqa: PLC0415  # start-up time
+    from petra.bundle.create import (  # noqa: PLC0415  # start-up time
+        Output,
+        create,
+        prepare,
+        verify_images,
+    )
     from petra.bundle.describe import Contents  # noqa: PLC0415  # as above
     from petra.bundle.needs import components  # noqa: PLC0415  # as above
 
