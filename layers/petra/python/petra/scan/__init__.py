@@ -1,0 +1,1 @@
+"""Vulnerability scans: scanners, the gate, and waivers."""
