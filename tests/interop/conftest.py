@@ -16,6 +16,7 @@ from tests.support.containerd import Containerd, running_containerd
 from tests.support.docker_registry import DockerRegistry, running_registry
 from tests.support.kubernetes import KubernetesApi, flux_definitions, running_kubernetes
 from tests.support.processes import Server
+from tests.support.site import Site, running_site
 from tests.support.tools import Toolbox, ToolMissingError, version_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _BEHIND = {
     "docker_registry": ("docker-registry",),
     "module_docker_registry": ("docker-registry",),
     "containerd": ("containerd", "ctr"),
+    "site": ("docker-registry", "cosign"),
     "kubernetes_api": ("etcd", "apiextensions-apiserver"),
 }
 
@@ -164,3 +166,27 @@ def kubernetes_namespace(request: pytest.FixtureRequest) -> str:
     """A namespace of the test's own."""
     digest = hashlib.sha256(request.node.nodeid.encode()).hexdigest()
     return f"test-{digest[:16]}"
+
+
+@pytest.fixture(scope="session")
+def site(tools: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A connected side of real peers, one for the whole run."""
+    folder = tmp_path_factory.mktemp("site")
+    with (
+        running_registry(tools("docker-registry"), folder / "docker-registry") as registry,
+        running_site(registry.host, tools, folder) as site,
+    ):
+        yield site
+
+
+@pytest.fixture(scope="session")
+def bundle(site: Site) -> Path:
+    """The bundle of that site, signed."""
+    return site.create()
+
+
+@pytest.fixture
+def served(site: Site, bundle: Path) -> Iterator[str]:
+    """HOST:PORT of the bundle, served by the command."""
+    with site.petra.serving(bundle, site.folder / "cosign.pub") as host:
+        yield host

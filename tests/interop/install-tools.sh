@@ -19,6 +19,7 @@ kustomize sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
 syft github.com/anchore/syft/cmd/syft@v1.51.0
 grype github.com/anchore/grype/cmd/grype@v0.110.0
 apiextensions-apiserver k8s.io/apiextensions-apiserver@v0.36.3
+conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 LIST
 }
 

@@ -3,170 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from demo import content
 from petra.content.digest import Digest
-from petra.helm.chart import inspect_chart
-from petra.helm.index import repository_index
-from petra.oci.copy import copy_graph
-from petra.oci.memory import MemoryTarget
-from petra.oci.registry import RegistryClient
-from tests.support.chart_server import running_chart_server
-from tests.support.petra_process import Petra
+from tests.support.site import FORMS, UNLOGGED, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from petra.content.descriptor import Descriptor
     from tests.support.containerd import Containerd
     from tests.support.docker_registry import DockerRegistry
 
-Tool: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
-
-_PASSWORD = "made up"
 _VERIFICATION_FAILED = 3
-_UNLOGGED = ("--use-signing-config=false", "--tlog-upload=false", "--allow-http-registry", "--yes")
-_FORMS = {"tag": ("--new-bundle-format=false",), "referrer": ()}
-
-
-@dataclass(frozen=True)
-class Site:
-    """A connected side: a registry, a chart repository and keys, all real.
-
-    Attributes:
-        host: the registry.
-        charts: the chart repository.
-        images: by repository and tag, pushed and signed with cosign: one in each form.
-        petra: runs the command in a folder with ``cosign.key`` and ``cosign.pub``.
-        tool: runs any other.
-    """
-
-    host: str
-    charts: str
-    images: dict[str, Descriptor]
-    petra: Petra
-    tool: Tool
-
-    @property
-    def folder(self) -> Path:
-        return self.petra.folder
-
-    def reference(self, image: str) -> str:
-        return f"{self.host}/{image.partition(':')[0]}@{self.images[image].digest}"
-
-    def write_spec(self, *images: str, file: str = "bundle.yaml", **more: object) -> str:
-        spec: dict[str, object] = {
-            "images": [
-                {"name": image.split("/")[1].split(":")[0], "image": f"{self.host}/{image}"}
-                for image in images
-            ],
-            "verify": {"key": "cosign.pub"},
-            **more,
-        }
-        document = {
-            "apiVersion": "petra.sh/v1alpha1",
-            "kind": "Bundle",
-            "metadata": {"name": "shop", "version": "1.4.0"},
-            "spec": spec,
-        }
-        (self.folder / file).write_text(yaml.safe_dump(document, sort_keys=False))
-        return file
-
-    def create(self) -> Path:
-        charts = [{"name": "shop", "repo": self.charts, "version": "1.4.0"}]
-        spec = self.write_spec(*self.images, charts=charts)
-        made = self.petra.json("bundle", "create", "-f", spec, "--key", "cosign.key")
-        assert made
-        return self.folder / "dist" / "shop-1.4.0.tar.zst"
-
-
-def _tool(tools: Callable[[str], Path], folder: Path) -> Tool:
-    environment = {**os.environ, "HOME": str(folder), "COSIGN_PASSWORD": _PASSWORD}
-
-    def run(
-        name: str, *arguments: str | Path, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        result = subprocess.run(
-            [tools(name), *arguments],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-        assert not check or result.returncode == 0, f"{name}: {result.stdout}{result.stderr}"
-        return result
-
-    return run
-
-
-def _push_images(host: str) -> dict[str, Descriptor]:
-    """Push an image for two platforms and one for one, with a shared base, by our own client."""
-    memory = MemoryTarget()
-    base = content.Layer.of({"etc/os-release": b"ID=test\n" * 1000})
-    platforms = {
-        platform: content.push_image(
-            memory, [base, content.Layer.of({"srv/web": str(platform).encode()})], platform
-        )
-        for platform in (content.AMD64, content.ARM64)
-    }
-    images = {
-        "shop/web:1.4": content.push_index(memory, platforms),
-        "shop/worker:1.4": content.push_image(
-            memory, [base, content.Layer.of({"srv/worker": os.urandom(300_000)})]
-        ),
-        "shop/unsigned:1.4": content.push_image(memory, [base]),
-    }
-    with RegistryClient() as client:
-        for name, image in images.items():
-            repository = client.repository(host, name.split(":")[0])
-            copy_graph(memory, repository, image)
-            repository.tag(image, name.split(":")[1])
-    return images
-
-
-@pytest.fixture(scope="module")
-def site(
-    module_docker_registry: DockerRegistry,
-    tools: Callable[[str], Path],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
-    folder, host = tmp_path_factory.mktemp("site"), module_docker_registry.host
-    tool = _tool(tools, folder)
-    images = _push_images(host)
-    del images["shop/unsigned:1.4"]
-    tool("cosign", "generate-key-pair")
-    for form, (name, image) in zip(_FORMS, images.items(), strict=True):
-        reference = f"{host}/{name.split(':')[0]}@{image.digest}"
-        tool("cosign", "sign", "--key", "cosign.key", *_UNLOGGED, *_FORMS[form], reference)
-    chart = content.chart("shop", "1.4.0", f"{host}/shop/web:1.4")
-    indexed = SimpleNamespace(
-        metadata=inspect_chart(chart, where="chart").metadata, digest=Digest.of(chart)
-    )
-    pages = {
-        "/index.yaml": repository_index([indexed], datetime(2026, 1, 1, tzinfo=UTC)),
-        "/shop-1.4.0.tgz": chart,
-    }
-    with running_chart_server({**pages}) as charts:
-        yield Site(host, charts.url, images, Petra(folder, _PASSWORD), tool)
-
-
-@pytest.fixture(scope="module")
-def bundle(site: Site) -> Path:
-    return site.create()
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +151,7 @@ def test_we_accept_a_signature_that_cosign_made(site: Site, bundle: Path, tmp_pa
     file = tmp_path / bundle.name
     file.write_bytes(bundle.read_bytes())
     site.tool(
-        *("cosign", "sign-blob", "--key", "cosign.key", *_UNLOGGED[:2], "--yes"),
+        *("cosign", "sign-blob", "--key", "cosign.key", *UNLOGGED[:2], "--yes"),
         *("--bundle", f"{file}.sigstore.json", file),
     )
     verified = site.petra.run("bundle", "verify", "-f", file, "--key", "cosign.pub")
@@ -346,7 +199,7 @@ def test_a_key_of_ours_signs_for_cosign(site: Site, tmp_path: Path) -> None:
         "cosign",
         "sign-blob",
         *key,
-        *_UNLOGGED[:2],
+        *UNLOGGED[:2],
         "--yes",
         "--bundle",
         signature,
@@ -370,12 +223,6 @@ def test_digests_are_the_same_whoever_copied(site: Site, bundle: Path) -> None:
         assert descriptor.digest in inspected
 
 
-@pytest.fixture
-def served(site: Site, bundle: Path) -> Iterator[str]:
-    with site.petra.serving(bundle, site.folder / "cosign.pub") as host:
-        yield host
-
-
 def test_containerd_pulls_by_digest_from_the_one_file(
     site: Site, served: str, containerd: Containerd, tmp_path: Path
 ) -> None:
@@ -397,10 +244,10 @@ def test_containerd_pulls_by_digest_from_the_one_file(
 
 
 def test_cosign_verifies_images_as_they_are_served(site: Site, served: str) -> None:
-    for form, image in zip(_FORMS, site.images, strict=True):
+    for form, image in zip(FORMS, site.images, strict=True):
         reference = site.reference(image).replace(site.host, served)
         verified = site.tool(
-            *("cosign", "verify", "--key", "cosign.pub", "--insecure-ignore-tlog", *_FORMS[form]),
+            *("cosign", "verify", "--key", "cosign.pub", "--insecure-ignore-tlog", *FORMS[form]),
             *("--allow-http-registry", reference),
         )
         assert str(site.images[image].digest) in verified.stdout

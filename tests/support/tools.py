@@ -36,6 +36,7 @@ _VERSION = re.compile(r"\d+\.\d+[\w.+~-]*")
 #: Every tool that some test asks for.
 ALL_TOOLS = (
     *("crane", "cosign", "helm", "kustomize", "oras", "syft", "grype", "apiextensions-apiserver"),
+    "conformance",  # the distribution-spec's own
     *("skopeo", "docker-registry", "containerd", "ctr", "etcd", "zstd", "tar", "openssl"),
 )
 
