@@ -63,7 +63,10 @@ def wanted_charts(spec: Spec, files: platform.PlatformFiles) -> list[WantedChart
     Raises:
         UsageError: a release's chart cannot be told.
     """
-    listed = [WantedChart(chart.name, chart.repo, chart.version) for chart in spec.spec.charts]
+    listed = [
+        WantedChart(chart.name, chart.repo, chart.version, chart.allow_scripts)
+        for chart in spec.spec.charts
+    ]
     have = {(chart.name, chart.version) for chart in listed}
     needed = platform.required_charts(platform.releases(files))
     more = [

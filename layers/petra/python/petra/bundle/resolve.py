@@ -81,6 +81,7 @@ class WantedChart:
     name: str
     repo: str
     version: str
+    allow_scripts: tuple[str, ...] = ()
 
 
 def resolve(
@@ -117,7 +118,10 @@ def resolve(
         spec.spec.images,
     )
     found = _all(
-        lambda chart: sources.charts.resolve(chart.name, chart.repo, chart.version), charts
+        lambda chart: sources.charts.resolve(
+            chart.name, chart.repo, chart.version, allow_scripts=chart.allow_scripts
+        ),
+        charts,
     )
     return Resolution(spec, spec_bytes, images, found, kept)
 

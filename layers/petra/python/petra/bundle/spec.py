@@ -127,6 +127,11 @@ class ChartSpec(Model):
     images: Items[ImageReference] | None = Field(
         None, description="The images that the chart deploys, where it cannot be rendered."
     )
+    allow_scripts: Items[Text] = Field(
+        (),
+        description="Paths in the chart, such as scripts/*.sh, at which a script (#!) may stand "
+        "as text. In templates/ and files/ it may anyway.",
+    )
 
     @property
     def file_name(self) -> str:

@@ -191,7 +191,9 @@ def _program(member: Member, kind: str, where: str) -> ContentRefusedError:
             where=where,
             expected="scripts only as text in templates/ or files/, without an execute bit",
             found=bits,
-            hint="read it; if the chart needs it and it is harmless, allow its path for this chart",
+            hint="package the chart again without the execute bit, or without the script"
+            if member.mode & _EXECUTE
+            else "read it; if it is harmless, name its path in spec.charts[].allowScripts",
         )
     return ContentRefusedError(
         f"chart carries {kind}",
