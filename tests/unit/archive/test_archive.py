@@ -15,13 +15,20 @@ from hypothesis import strategies as st
 
 from petra.archive import members, tar, zstd
 from petra.archive.framing import framing
-from petra.archive.plan import PIECE_SIZE, Plan, Text
+from petra.archive.plan import PIECE_SIZE, Plan, Stored, Text
+from petra.archive.sink import FileSink
+from petra.archive.writer import pack
 from petra.content.digest import Digest
+from petra.content.progress import NoProgress
+from petra.content.stream import BytesStream
 from petra.errors import DigestMismatchError, FormatError, NotFoundError, SizeMismatchError
 from tests.support import archives
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from petra.content.descriptor import Descriptor
+    from petra.content.protocols import ByteStream
 
 FORMATS = ["tar.zst", "tar.gz"]
 EDGES = [
@@ -215,3 +222,37 @@ def test_a_program_outside_blobs_is_refused(tmp_path: Path, program: bytes) -> N
 def test_a_member_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="twice"):
         archives.write(tmp_path / "b", archives.content(archives.blob(b"a"), archives.blob(b"a")))
+
+
+class WithoutRanges(archives.Fixed):
+    """A source of several blobs whose streams say that the bytes before the range came as well."""
+
+    def fetch(self, descriptor: Descriptor, /) -> ByteStream:
+        self.asked.append((0, descriptor.size))
+        return BytesStream(self._blob(descriptor))
+
+    def fetch_range(self, descriptor: Descriptor, offset: int, length: int, /) -> ByteStream:
+        self.asked.append((offset, length))
+        stream = BytesStream(self._blob(descriptor)[offset : offset + length])
+        stream.is_partial = False  # type: ignore[attr-defined]  # as the registry client says it
+        return stream
+
+    def _blob(self, descriptor: Descriptor) -> bytes:
+        return noise(descriptor.size, seed=descriptor.size)
+
+
+def test_a_source_without_ranges_is_soon_asked_for_whole_blobs(tmp_path: Path) -> None:
+    source = WithoutRanges(b"")
+    sizes = [30 * PIECE_SIZE + number for number in range(3)]
+    members_ = [archives.blob(noise(size, seed=size)) for size in sizes]
+    blobs = [Stored(m.name, m.descriptor, source, m.origin) for m in members_]
+    path = tmp_path / "b.tar.zst"
+    plan = Plan(archives.content(*blobs), archives.TIME, framing("tar.zst"))
+    sink = FileSink(path, plan.size)
+
+    pack(plan, sink, NoProgress(), fetchers=1)  # one, so that the order of requests is known
+
+    sink.commit()
+    archives.verify(path)
+    assert len(source.asked) < 6  # and not two for each of three blobs
+    assert source.asked[-1] == (0, sizes[-1])

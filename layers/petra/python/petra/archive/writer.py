@@ -10,6 +10,7 @@ at once; and no shorter, for the registry's sake: a common one takes a 4 MiB buf
 
 from __future__ import annotations
 
+import sys
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -85,6 +86,8 @@ class _Packer:
         self._progress = progress
         self._file = Hasher()
         self.blobs = blobs
+        # Sources that send all of a blob whatever range they are asked for.
+        self._whole_only: set[int] = set()
         self._crc = 0
         self._size = 0
 
@@ -94,7 +97,7 @@ class _Packer:
         stages: list[Callable[[Slot], None]] = [self.blobs.take, self._hash_file]
         if self._plan.framing.needs_crc:
             stages.append(self._sum_content)
-        Pipeline(self._make, stages, slots).run(runs(self._plan.pieces(), share))
+        Pipeline(self._make, stages, slots).run(self._runs(share))
         self._finish()
         return Packed(self._file.digest(), self._size)
 
@@ -110,6 +113,21 @@ class _Packer:
                 found=self._size,
                 hint="this is a defect in petra; please report it",
             )
+
+    def _runs(self, length: int) -> Iterator[list[Piece]]:
+        """Group pieces into runs that one request can fetch: of one member, `length` at most."""
+        run: list[Piece] = []
+        for piece in self._plan.pieces():
+            if run and (piece.member is not run[0].member or len(run) >= self._limit(run, length)):
+                yield run
+                run = []
+            run.append(piece)
+        yield run
+
+    def _limit(self, run: list[Piece], length: int) -> int:
+        """Return how many pieces `run` may have: all of the blob, where there is no choice."""
+        source = run[0].member and run[0].member.source
+        return sys.maxsize if id(source) in self._whole_only else length
 
     def _make(self, run: list[Piece], take: Callable[[], Slot]) -> Iterator[Slot]:
         """Fill slots with the pieces of a run, and write each to its place."""
@@ -130,6 +148,8 @@ class _Packer:
         start, length = run[0].data_start, run[-1].data_end - run[0].data_start
         whole = length == member.size
         with _open(member, start, length) as stream:
+            if start and not getattr(stream, "is_partial", True):
+                self._whole_only.add(id(member.source))
             for piece in run:
                 slot = take()
                 lay_out(self._plan, piece, slot)
@@ -147,18 +167,6 @@ class _Packer:
     def _sum_content(self, slot: Slot) -> None:
         for part in slot.payloads:
             self._crc = zlib.crc32(part, self._crc)
-
-
-def runs(pieces: Iterator[Piece], length: int) -> Iterator[list[Piece]]:
-    """Group pieces into runs that one request can fetch: of one member, `length` at most."""
-    run: list[Piece] = []
-    for piece in pieces:
-        if run and (piece.member is not run[0].member or len(run) == length):
-            yield run
-            run = []
-        run.append(piece)
-    if run:
-        yield run
 
 
 def _open(member: Stored, start: int, length: int) -> ByteStream:

@@ -147,6 +147,8 @@ class RangeStream:
         self._show_excess = show_excess
         self._closed = False
         self._answer: Answer | None = open_at(start)
+        #: Whether the server keeps to ranges; if not, what lay before `start` came along in vain.
+        self.is_partial = self._answer.status == _PARTIAL
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill `buffer` and return how many bytes came; 0 only at the end of the range.
