@@ -49,15 +49,15 @@ install_packages() {
     return
   fi
   # Only the programs are wanted: no daemon of the machine's own may start with its package.
-  local policy=/usr/sbin/policy-rc.d made=
+  local policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod +x "$policy"
-    made=1
+    # shellcheck disable=SC2064  # the path as it is now
+    trap "rm -f '$policy'" EXIT
   fi
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${wanted[@]}"
-  if [ -n "$made" ]; then rm "$policy"; fi
 }
 
 install_modules() {
