@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from petra.archive import members, tar, zstd
-from petra.archive.framing import framing
+from petra.archive.framing import GzipFraming, framing
 from petra.archive.plan import Plan, Stored, Text
 from petra.archive.sink import FileSink
 from petra.archive.source import FileSource
@@ -120,6 +121,20 @@ def by_hand(path: Path, contents: Sequence[tuple[bytes, bool]], *, end: bool = T
         frames.append(zstd.Frame(len(frame), len(part)))
         file += frame
     path.write_bytes(file + zstd.seek_table(frames))
+
+
+def by_hand_gzip(path: Path, contents: Sequence[tuple[bytes, bool]]) -> None:
+    """Write a ``.tar.gz`` piece by piece, with a checksum that fits; see :func:`by_hand`."""
+    form, whole, crc = GzipFraming(), [*contents, (tar.END, False)], 0
+    file = bytearray(form.open_file())
+    for part, stored in whole:
+        crc = zlib.crc32(part, crc)
+        for at in range(0, len(part) if stored else 0, form.block):
+            piece = part[at : at + form.block]
+            file += form.open_block(len(piece), last=False) + piece
+        file += b"" if stored else form.text(part)
+    file += form.close_file([zstd.Frame(0, len(part)) for part, _ in whole], crc)
+    path.write_bytes(file)
 
 
 def frames_of(whole: Sequence[Text | Stored]) -> list[tuple[bytes, bool]]:

@@ -88,7 +88,9 @@ def test_a_lying_size(tmp_path: Path) -> None:
     frames[-1] = (header(size=BLOB.size - 10) + frames[-1][0][512:], True)
     path = tmp_path / "b"
     archives.by_hand(path, frames)
-    assert "frame" in refused(path)
+    text = refused(path)
+    assert "behind the end of a member" in text
+    assert BLOB.name in text
 
 
 def test_another_blob_than_the_name_says(tmp_path: Path) -> None:

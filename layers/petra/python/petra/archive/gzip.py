@@ -44,14 +44,33 @@ def gzip_extents(source: Source) -> list[Extent]:
 
 
 def _runs(source: Source, offset: int) -> Iterator[Extent]:
+    name = "the start"
     while True:
-        first = _peek(source, offset, 1)
-        if first == b"\x01":
-            _check_end(source, offset)
+        try:
+            run = _run(source, offset)
+        except FormatError as error:
+            # A size that lies shows where the next member should be.
+            error.name(f"what follows {name}")
+            raise
+        if run is None:
             return
-        extent = _stored(source, offset) if first == b"\x00" else _text(source, offset)
+        extent, name = run
         yield extent
         offset = extent.offset + extent.compressed
+
+
+def _run(source: Source, offset: int) -> tuple[Extent, str] | None:
+    """Return the run at `offset` and its member's name; None at the archive's end."""
+    first = _peek(source, offset, 1)
+    if first == b"\x01":
+        _check_end(source, offset)
+        return None
+    return _stored(source, offset) if first == b"\x00" else _text(source, offset)
+
+
+def _name(header: bytes | bytearray) -> str:
+    """Return the name in a tar header, which nobody has checked, to show it."""
+    return repr(bytes(header[:100]).partition(b"\0")[0].decode("latin-1"))
 
 
 def _peek(source: Source, offset: int, length: int) -> bytes:
@@ -75,7 +94,7 @@ def stored_size(content: int) -> int:
     return -(-content // GzipFraming.block) * GzipFraming.block_header + content
 
 
-def _stored(source: Source, offset: int) -> Extent:
+def _stored(source: Source, offset: int) -> tuple[Extent, str]:
     """Return the run of stored blocks at `offset`. The header lies in its first block."""
     data = _peek(source, offset, GzipFraming.block_header + 3 * tar.BLOCK)
     header = data[GzipFraming.block_header :]
@@ -83,20 +102,21 @@ def _stored(source: Source, offset: int) -> Extent:
         header = header[: tar.BLOCK]
     if len(header) < tar.BLOCK:
         raise FormatError("the archive is cut off", where=f"{source.name} at {offset}")
-    size = header_size_field(header, where=f"{source.name} at {offset}")
+    name = _name(header[-tar.BLOCK :])
+    size = header_size_field(header, where=name)
     span = tar.span(size)
     extent = Extent(offset, stored_size(span), span)
     if offset + extent.compressed > source.size:
         raise FormatError(
             "a member is larger than the file",
-            where=f"{source.name} at {offset}",
+            where=f"{name} of {source.name}",
             expected=f"at most {source.size - offset} bytes",
             found=f"{extent.compressed} bytes",
         )
-    return extent
+    return extent, name
 
 
-def _text(source: Source, offset: int) -> Extent:
+def _text(source: Source, offset: int) -> tuple[Extent, str]:
     """Return the deflated run at `offset`: up to the flush at which it has become a member."""
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     content = bytearray()
@@ -107,14 +127,16 @@ def _text(source: Source, offset: int) -> Extent:
             content += inflate.decompress(chunk, TEXT_LIMIT + 1 - len(content))
             at += len(chunk)
             if chunk.endswith(_MARKER) and len(content) == _span(content, source, offset):
-                return Extent(offset, at - offset, len(content))
+                return Extent(offset, at - offset, len(content)), _name(content)
             if inflate.unconsumed_tail or inflate.eof:
                 break
     except zlib.error as error:
         raise FormatError(
             "damaged deflate data", where=f"{source.name} at {offset}", found=error
         ) from None
-    raise FormatError("text member too large or without an end", where=f"{source.name} at {offset}")
+    raise FormatError(
+        "text member too large or without an end", where=f"{_name(content)} of {source.name}"
+    )
 
 
 def _up_to_marker(source: Source, offset: int) -> bytes:

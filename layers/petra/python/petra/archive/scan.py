@@ -116,11 +116,14 @@ class FrameScanner:
     Attributes:
         found: stored members, by the number of their first frame.
         error: the first thing that was wrong; the walk stops there.
+        failed: the number of a frame of the member that it was wrong with.
     """
 
     def __init__(self, extents: Sequence[Extent]) -> None:
         self.found: dict[int, Scanned] = {}
         self.error: FormatError | None = None
+        self.failed = 0
+        self._frame = 0
         self._extents = extents
         self._walk: Iterator[int] | None = self._frames()
         self._part = memoryview(b"")
@@ -138,6 +141,7 @@ class FrameScanner:
             self._feed(part)
         except FormatError as error:
             self.error, self._walk = error, None
+            self.failed = self._member_frame if self._member else self._frame
 
     def _feed(self, part: memoryview) -> None:
         assert self._walk is not None  # noqa: S101  # for mypy: feed() has looked
@@ -157,10 +161,11 @@ class FrameScanner:
         """Give the lengths of the runs to come, setting what takes each."""
         for number, extent in enumerate(self._extents):
             if extent.compressed != zstd.raw_size(extent.content) or not extent.content:
-                self._refuse_open_member(number)
+                self._refuse_open_member()
                 self._take = self._skip
                 yield extent.compressed
                 continue
+            self._frame = number
             yield from self._raw_frame(number, extent.content)
 
     def _raw_frame(self, number: int, content: int) -> Iterator[int]:
@@ -191,9 +196,9 @@ class FrameScanner:
             self.found[self._member_frame] = self._member.result()
             self._member = None
 
-    def _refuse_open_member(self, number: int) -> None:
+    def _refuse_open_member(self) -> None:
         if self._member is not None:
-            raise FormatError("a stored member is cut off", where=f"frame {number}")
+            raise FormatError("a stored member is cut off", where=f"frame {self._member_frame}")
 
     def _skip(self, part: memoryview) -> None:
         """Pass over a compressed frame: it is read after the signature."""

@@ -135,6 +135,9 @@ def _from_scanner(
     reader: ArchiveReader, scanner: FrameScanner
 ) -> Iterator[tuple[Located, Scanned]]:
     if scanner.error:
+        place = reader.extents[scanner.failed]
+        names = (name for name, found in reader.members.items() if place in found.extents)
+        scanner.error.where = next(names, scanner.error.where)
         raise scanner.error
     numbers = {extent.offset: number for number, extent in enumerate(reader.extents)}
     for located in _stored(reader):

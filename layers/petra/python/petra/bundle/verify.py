@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from petra.archive.verify import Verified, verify_archive
 from petra.bundle.fields import time_text
-from petra.errors import PolicyError
+from petra.errors import PetraError, PolicyError
 from petra.trust.blob import verify_blob_by_any
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from petra.content.digest import Digest
     from petra.content.progress import Progress
     from petra.trust.keys import PublicKey
+
+
+_SIGNED_BAD = "do not use it, though its signature is good; ask the sender to make it anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,13 @@ def verify_bundle(
             policy(metadata[0])
 
     progress.on_start(f"verify {source.name}", source.size)
-    verified = verify_archive(source, check_signature, check_policy, progress)
+    try:
+        verified = verify_archive(source, check_signature, check_policy, progress)
+    except PetraError as error:
+        error.name(f"bundle {source.name}")
+        if signer:
+            error.hint = error.hint or _SIGNED_BAD
+        raise
     progress.on_done()
     return VerifiedBundle(verified, metadata[0], signer[0])
 

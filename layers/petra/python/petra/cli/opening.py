@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from petra.errors import PetraError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,4 +58,8 @@ def unverified_metadata(path: Path) -> tuple[Metadata, int]:
     from petra.bundle.metadata import load_metadata  # noqa: PLC0415  # as above
 
     with FileSource(path) as source:
-        return load_metadata(ArchiveReader(source).read(METADATA)), source.size
+        try:
+            return load_metadata(ArchiveReader(source).read(METADATA)), source.size
+        except PetraError as error:
+            error.name(f"bundle {path}")
+            raise
