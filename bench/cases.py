@@ -253,7 +253,8 @@ def memory(bench: Bench) -> Iterator[Comparison]:
     for scale in (bench.scale, 5 * bench.scale):
         images = bench.images(scale)
         size = bench.layer_bytes(scale) / 1e9
-        made = compare(f"memory, create {size:.1f} GB", [bench.create(images)], pairs=1, warm_up=0)
+        commands = [bench.create(images), bench.crane(images)]
+        made = compare(f"memory, create {size:.1f} GB", commands, pairs=1, warm_up=0)
         yield _with_peak(made)
         command = bench.petra(
             "petra bundle verify",

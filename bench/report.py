@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from bench.measure import Comparison, Series
 
-_COLUMNS = (("case", 20), ("command", 34), ("wall", 8), ("ratio", 20), ("CPU", 7))
+_COLUMNS = (("case", 22), ("command", 34), ("wall", 8), ("ratio", 20), ("CPU", 7))
 _MORE = (("peak", 8), ("written", 9), ("last run", 9))
 
 
@@ -94,7 +94,7 @@ def table(comparisons: list[Comparison], before: dict[str, Any]) -> str:
             row = [cell.ljust(width) for cell, (_, width) in zip(cells, columns, strict=True)]
             lines.append("  ".join(row).rstrip())
         if comparison.note:
-            lines.append(" " * 22 + comparison.note)
+            lines.append(" " * 24 + comparison.note)
     return "\n".join(lines)
 
 
