@@ -111,6 +111,26 @@ def cut(count: int, *, reset: bool = False) -> Fault:
     return fault
 
 
+def slow(pace: float) -> Fault:
+    """Return the fault that waits `pace` seconds after each kilobyte."""
+
+    def fault(_: Received, good: Reply) -> Reply:
+        good.pace = pace
+        return good
+
+    return fault
+
+
+def late(seconds: float) -> Fault:
+    """Return the fault that answers only after so many seconds."""
+
+    def fault(_: Received, good: Reply) -> Reply:
+        good.delay = seconds
+        return good
+
+    return fault
+
+
 def shorter(by: int) -> Fault:
     """Return the fault that leaves out the last bytes, and announces no more than it sends."""
 

@@ -56,6 +56,7 @@ class Reply:
         chunked: send the body as one chunk, without Content-Length.
         endless: repeat the body until the client goes away.
         delay: seconds to wait before answering.
+        pace: seconds to wait after each kilobyte of the body.
     """
 
     status: int = 200
@@ -67,6 +68,7 @@ class Reply:
     chunked: bool = False
     endless: bool = False
     delay: float = 0.0
+    pace: float = 0.0
 
 
 Step: TypeAlias = Reply | Callable[[Received], Reply]
@@ -211,7 +213,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = reply.body if reply.cut is None else reply.body[: reply.cut]
         if reply.chunked and reply.body:
             self.wfile.write(b"%x\r\n" % len(reply.body))
-        self._write(body)
+        step = 1024 if reply.pace else max(len(body), 1)
+        for at in range(0, len(body), step):
+            self._write(body[at : at + step])
+            time.sleep(reply.pace)
         while reply.endless:
             self._write(body)
         if reply.cut is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from petra.bundle.platform_files import listing, mapping
 from petra.bundle.platform_releases import releases
 from petra.content.digest import Digest
+from petra.content.parallel import in_parallel
 from petra.encoding.yaml import dump_yaml
 from petra.errors import IncompleteError, UsageError
 from petra.helm.images import images_in_manifests, missing_images
@@ -105,8 +105,7 @@ def needed_images(
         chart = charts[release.chart, release.version]
         return _of_release(release, chart, program, kube_version)
 
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        found = list(pool.map(one, items))
+    found = list(in_parallel(one, items, workers=_AT_ONCE))
     plain = (_of_object(item) for item in files.manifests if not _FLUX.fullmatch(item.group))
     return found + [item for item in plain if item.images or item.unreadable]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from petra import __version__
 from petra.archive.zstd import library_version
@@ -22,10 +21,11 @@ from petra.bundle.lock import (
     LockedTools,
 )
 from petra.content.digest import Digest
+from petra.content.parallel import in_parallel
 from petra.errors import DriftError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from petra.bundle.documents import ContentStore, Registries
     from petra.bundle.needs import Settled
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 #: Images and charts that are resolved at a time. Small requests: latency counts, not bandwidth.
 _WORKERS = 6
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,29 +108,21 @@ def resolve(
     pinned = {image.name: image for image in locked.images} if locked else {}
     kept = Kept()
     wanted = spec.spec.platforms
-    images = _all(
+    images = in_parallel(
         lambda image: resolve_image(
             image, wanted, sources.registries, kept, pinned.get(image.name), sources.store
         ),
         spec.spec.images,
+        workers=_WORKERS,
     )
-    found = _all(
+    found = in_parallel(
         lambda chart: sources.charts.resolve(
             chart.name, chart.repo, chart.version, allow_scripts=chart.allow_scripts
         ),
         charts,
+        workers=_WORKERS,
     )
     return Resolution(spec, spec_bytes, images, found, kept)
-
-
-def _all(work: Callable[[T], R], items: Sequence[T]) -> tuple[R, ...]:
-    """Do `work` on all items, several at a time; the first error in their order is raised."""
-    with ThreadPoolExecutor(min(_WORKERS, max(1, len(items)))) as pool:
-        try:
-            return tuple(pool.map(work, items))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def make_lock(
