@@ -46,7 +46,7 @@ class Front:
         server.otherwise = self._answer
 
     def fault(self, pattern: str, fault: Fault, *, times: int | None = None) -> None:
-        """Let `fault` change the answers to requests that match, for so many `times`.
+        """Let `fault` change the answers to requests that match; the first that does decides.
 
         Args:
             pattern: a regular expression, searched in ``METHOD PATH``.
@@ -60,7 +60,7 @@ class Front:
         return [one for one in self.server.requests if re.search(pattern, _line(one))]
 
     def _answer(self, received: Received) -> Reply:
-        reply = self._good(received)
+        reply = self.good(received)
         with self._lock:
             rules = [rule for rule in self._rules if rule.pattern.search(_line(received))]
             rule = next((rule for rule in rules if rule.times != 0), None)
@@ -68,7 +68,8 @@ class Front:
                 rule.times -= 1
         return rule.fault(received, reply) if rule else reply
 
-    def _good(self, received: Received) -> Reply:
+    def good(self, received: Received) -> Reply:
+        """Return what the registry itself answers."""
         connection = HTTPConnection(self._upstream, timeout=20)
         try:
             headers = {n: v for n, v in received.headers.items() if n in _PASSED}

@@ -269,11 +269,12 @@ def failure(
             hint=hint or f"run `docker login {host}` with an account that may do this",
         )
     if status == _RATE_LIMITED:
+        wait = "wait" if retry_after is None else f"wait {retry_after:.0f} s"
         return RateLimitedError(
             f"{answer.url.authority} limits the rate of requests for {subject}{said}",
             retry_after=retry_after,
             where=where,
-            hint="wait and try again, log in for a higher limit, or set a mirror",
+            hint=f"{wait} and try again, log in for a higher limit, or set a mirror",
         )
     return TransportError(
         f"{answer.url.authority} answered HTTP {status} for {subject}{said}",
