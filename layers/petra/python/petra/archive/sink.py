@@ -53,6 +53,8 @@ class FileSink:
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
         with self._errors():
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():  # now, and not when all else is done
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self._check_space(size or 0)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = os.open(self._temporary, flags, 0o644)
