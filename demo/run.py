@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import urllib.request
 from pathlib import Path
 from typing import Any
+
+import urllib3
 
 from demo.source import CHART_FILE, Source, connected_side
 from demo.stage import PASSWORD, DemoError, Stage, expect
@@ -126,8 +127,7 @@ def _serve(stage: Stage, source: Source) -> None:
                 holds=target.exists(descriptor) and found.digest == descriptor.digest,
             )
         url = f"http://{host}/charts/{CHART_FILE}"
-        with urllib.request.urlopen(url, timeout=10) as response:  # our own server
-            chart = response.read()
+        chart = urllib3.request("GET", url, timeout=10).data
         expect(what=f"{url} is the vendor's chart, byte for byte", holds=chart == source.chart)
 
 
