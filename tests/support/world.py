@@ -125,19 +125,67 @@ class World:
     _charts: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
-@contextmanager
-def connected_side(folder: Path) -> Iterator[World]:
-    """Run a registry and a chart repository; keys lie in `folder`."""
-    registry = MemoryRepositories()
-    with (
-        BundleServer("127.0.0.1", 0, registry, writable=True) as server,
-        running_chart_server() as charts,
-    ):
-        world = World(folder, server.host, registry, charts)
+class Hosts:
+    """The servers of a connected side, which one test after the other may fill.
+
+    Args:
+        server: the registry.
+        content: what it serves.
+        charts: the chart repository.
+    """
+
+    def __init__(self, server: BundleServer, content: _Switch, charts: ChartServer) -> None:
+        self._server = server
+        self._content = content
+        self._charts = charts
+
+    def fill(self, folder: Path) -> World:
+        """Forget what there was, and return a new connected side; its keys lie in `folder`."""
+        self._content.current = registry = MemoryRepositories()
+        self._charts.pages.clear()
+        self._charts.requests.clear()
+        world = World(folder, self._server.host, registry, self._charts)
         _write_keys(folder)
         _fill(world)
         world.add_chart("app", "1.2.3", chart(appVersion="2.0"))
-        yield world
+        return world
+
+
+class _Switch:
+    """Repositories of which others can take the place while they are served."""
+
+    def __init__(self) -> None:
+        self.current = MemoryRepositories()
+
+    def names(self) -> list[str]:
+        return self.current.names()
+
+    def get(self, name: str) -> MemoryTarget | None:
+        return self.current.get(name)
+
+    def create(self, name: str) -> MemoryTarget:
+        return self.current.create(name)
+
+    def tags(self, name: str) -> list[str]:
+        return self.current.tags(name)
+
+
+@contextmanager
+def running_hosts() -> Iterator[Hosts]:
+    """Run a registry and a chart repository until the block ends."""
+    content = _Switch()
+    with (
+        BundleServer("127.0.0.1", 0, content, writable=True) as server,
+        running_chart_server() as charts,
+    ):
+        yield Hosts(server, content, charts)
+
+
+@contextmanager
+def connected_side(folder: Path) -> Iterator[World]:
+    """Run a registry and a chart repository that are filled; keys lie in `folder`."""
+    with running_hosts() as hosts:
+        yield hosts.fill(folder)
 
 
 def _write_keys(folder: Path) -> None:

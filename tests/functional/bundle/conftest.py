@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.command import Outcome, Run, runner
 from tests.support.front import Front, front_of
-from tests.support.world import World, connected_side
+from tests.support.world import Hosts, World, running_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,11 +36,17 @@ def petra(capsys: pytest.CaptureFixture[str]) -> Run:
     return runner(capsys)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A connected side of its own for each test, which may change it."""
-    with connected_side(tmp_path) as running:
+@pytest.fixture(scope="session")
+def hosts() -> Iterator[Hosts]:
+    """Servers that one test after the other fills: to end them takes a moment."""
+    with running_hosts() as running:
         yield running
+
+
+@pytest.fixture
+def world(hosts: Hosts, tmp_path: Path) -> World:
+    """A connected side for each test, which may change it."""
+    return hosts.fill(tmp_path)
 
 
 @pytest.fixture
