@@ -310,3 +310,73 @@ def test_the_json_of_lock_names_the_missing(manifests: World, petra: Run) -> Non
     outcome = petra("bundle", "lock", "-f", "bundle.yaml", "--output", "json")
 
     assert json.loads(outcome.out)["missingImages"] == [world.reference(WORKER)]
+
+
+def _stand_in_for_helm(world: World, *images: str) -> None:
+    """Write a program that renders whatever it is given to a pod of these images."""
+    containers = ", ".join(f"{{name: c{n}, image: '{image}'}}" for n, image in enumerate(images))
+    pod = f"kind: Pod\\nmetadata: {{name: p}}\\nspec: {{containers: [{containers}]}}\\n"
+    path = world.folder / "helm"
+    path.write_text(f"#!/bin/sh\nprintf \"{pod}\"\necho called >> '{world.folder}/helm.log'\n")
+    path.chmod(0o755)
+
+
+def test_what_helm_found_stays_in_the_lock(
+    manifests: World, petra: Run, create: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever creates from the lock needs no helm, and gets the same bytes with and without."""
+    world = manifests
+    _stand_in_for_helm(world, world.reference(WEB), world.reference(WORKER))
+    monkeypatch.setenv("PETRA_HELM", str(world.folder / "helm"))
+    spec(world, WEB, WORKER)
+    assert petra("bundle", "lock", "-f", "bundle.yaml").status == 0
+    assert (world.folder / "helm.log").read_text() == "called\n"
+
+    made = []
+    for helm in (str(world.folder / "helm"), ""):
+        monkeypatch.setenv("PETRA_HELM", helm)
+        assert create("--locked").status == 0
+        made.append(world.bundle.read_bytes())
+
+    assert made[0] == made[1]
+    assert (world.folder / "helm.log").read_text() == "called\n"
+    (_, release) = carried(world, RELEASE)
+    entries = release["spec"]["postRenderers"][0]["kustomize"]["images"]
+    assert {entry["digest"] for entry in entries} == {
+        world.images[WEB].digest,
+        world.images[WORKER].digest,
+    }
+
+
+def test_without_helm_and_lock_the_chart_is_asked(manifests: World, create: Run) -> None:
+    """It declares one image; helm would have found another one, which is not insisted on."""
+    spec(manifests, WEB, WORKER)
+
+    assert create().status == 0
+
+    (_, release) = carried(manifests, RELEASE)
+    entries = release["spec"]["postRenderers"][0]["kustomize"]["images"]
+    assert [entry["digest"] for entry in entries] == [manifests.images[WEB].digest]
+
+
+def test_a_helm_that_fails_is_told(
+    manifests: World, create: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = manifests
+    path = world.folder / "helm"
+    path.write_text("#!/bin/sh\necho 'Error: values do not meet the schema' >&2\nexit 1\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PETRA_HELM", str(path))
+    spec(world, WEB, WORKER)
+
+    assert_refused(create(), 1, "values do not meet the schema", "app")
+    assert names(world.dist) == []
+
+
+def test_a_helm_that_is_not_there_is_told(
+    manifests: World, create: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PETRA_HELM", "/nowhere/helm")
+    spec(manifests, WEB, WORKER)
+
+    assert_refused(create(), 2, "PETRA_HELM", "/nowhere/helm")

@@ -1,31 +1,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from petra.cli.main import main
-from petra.encoding.json import load_json
+from tests.support.command import Run, runner
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return load_json(self.out.encode(), where="stdout")
-
-
-Run = Callable[..., Outcome]
 
 
 @pytest.fixture(autouse=True)
@@ -42,13 +26,7 @@ def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def petra(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command line in this process."""
-
-    def run(*arguments: str | Path) -> Outcome:
-        status = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Outcome(status, captured.out, captured.err)
-
-    return run
+    return runner(capsys)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from petra.content.digest import Digest
 from petra.errors import NotFoundError, SettingError
 
 if TYPE_CHECKING:
-    from tests.functional.cli.conftest import Run
+    from tests.support.command import Run
 
 
 def test_a_pair_is_made_that_signs_and_verifies(

@@ -16,7 +16,7 @@ from petra.cli.main import petra as petra_group
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.functional.cli.conftest import Run
+    from tests.support.command import Run
 
 PROGRAM = [sys.executable, "-m", "petra"]
 

@@ -11,7 +11,7 @@ from petra.cli.settings import SETTINGS, Settings, config_path
 from petra.errors import DocumentError, SettingError
 
 if TYPE_CHECKING:
-    from tests.functional.cli.conftest import Run
+    from tests.support.command import Run
 
 Config = Callable[[str], Path]
 
