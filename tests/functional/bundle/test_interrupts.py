@@ -115,21 +115,18 @@ def test_while_a_registry_does_not_answer(world: World, front: Front, command: s
     assert took < PATIENCE
 
 
-@pytest.mark.parametrize(("number", "status", "said"), SIGNALS)
-def test_a_server_ends_when_it_is_told_to(
-    world: World, create: Run, number: signal.Signals, status: int, said: str
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_ends_when_it_is_told_to_and_that_is_no_failure(
+    world: World, create: Run, number: signal.Signals
 ) -> None:
     world.spec(WEB)
     create()
-    key = ("--key", "ours.pub", "--listen", "127.0.0.1:0")
+    key = ("--key", "ours.pub", "--listen", "127.0.0.1:0", "--quiet")
 
     with running(world, "bundle", "serve", "-f", str(world.bundle), *key) as process:
         assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("serving")
+        assert process.stdout.readline().startswith("serving")
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
 
-    assert process.returncode == status
-    assert err.endswith(said)
-    assert "Traceback" not in err
+    assert (process.returncode, err) == (0, "")
