@@ -52,9 +52,9 @@ def command(call: Call, file: str, signature: str | None, listen: str) -> None:
         server = BundleServer(
             host, port, repositories, charts, report=lambda access: call.console.note(str(access))
         )
-        _announce(call, server, file)
         # Serving ends when it is told to, and that is no failure.
         with suppress(KeyboardInterrupt):
+            _announce(call, server, file)
             server.serve_forever()
 
 
