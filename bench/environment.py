@@ -24,9 +24,12 @@ _UPDATE_MB = 20
 
 
 def cache() -> Path:
-    """Return the folder that keeps image sets between runs, ``PETRA_BENCH_DIR`` if set."""
+    """Return the folder that keeps image sets between runs, ``PETRA_BENCH_DIR`` if set.
+
+    Its number grows when other images are made, so that old ones are not taken for them.
+    """
     named = os.environ.get("PETRA_BENCH_DIR")
-    return Path(named) if named else cache_folder(os.environ) / "bench"
+    return Path(named) if named else cache_folder(os.environ) / "bench-2"
 
 
 @contextmanager

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _DPKG = Path("/var/lib/dpkg/info")
-_PIECE_INPUT = 16 << 20
+_PIECE_INPUT = 3 << 20
 _LARGEST_FILE = 64 << 20
 _GZIP = 31  # zlib's window bits for a gzip header
 
