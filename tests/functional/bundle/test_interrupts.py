@@ -64,7 +64,6 @@ def test_while_blobs_come_slowly(
 
     with running(world, *arguments) as process:
         until(lambda: front.asked(digest))
-        until(lambda: any(name.endswith(".partial") for name in names(world.dist)))
         started = time.monotonic()
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
@@ -88,7 +87,6 @@ def test_an_older_bundle_stays_as_it_is(world: World, front: Front, create: Run)
 
     with running(world, "bundle", "create", "-f", "bundle.yaml", "--key", "ours.key") as process:
         until(lambda: front.asked(digest))
-        until(lambda: len(names(world.dist)) > len(before))
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
 

@@ -6,13 +6,19 @@ import contextlib
 import errno
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from petra.errors import NoSpaceError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+
+#: Our open files by number: how a file without a name gets one. Source: open(2), O_TMPFILE.
+_FILES = Path("/proc/self/fd")
+_UNNAMED = getattr(os, "O_TMPFILE", 0)
+_NO_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
 class Sink(Protocol):
@@ -56,9 +62,20 @@ class FileSink:
             if path.is_dir():  # now, and not when all else is done
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self._check_space(size or 0)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._fd = os.open(self._temporary, flags, 0o644)
+            self._fd, self._is_named = self._open_temporary()
         self._open = True
+
+    def _open_temporary(self) -> tuple[int, bool]:
+        """Open a file without any name where the system can: then not even SIGKILL leaves one."""
+        flags = os.O_WRONLY | os.O_CLOEXEC
+        if _FILES.is_dir():
+            try:
+                return os.open(self._path.parent, flags | _UNNAMED, 0o644), False
+            except OSError as error:
+                if error.errno not in _NO_UNNAMED:
+                    raise
+        flags |= os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        return os.open(self._temporary, flags, 0o644), True
 
     def _check_space(self, size: int) -> None:
         free = shutil.disk_usage(self._path.parent).free
@@ -81,8 +98,13 @@ class FileSink:
 
     def commit(self) -> None:
         """Give the file its final name in one step."""
-        self._close()
         with self._errors():
+            if not self._is_named:
+                self._temporary.unlink(missing_ok=True)  # of a killed process with our number
+                # With src_dir_fd, which counts for nothing here, Python uses linkat(2): only
+                # that follows the link to the file.
+                os.link(_FILES / str(self._fd), self._temporary, src_dir_fd=self._fd)
+            self._close()  # some file systems only now say that they are full
             self._temporary.replace(self._path)
 
     def abort(self) -> None:
