@@ -175,11 +175,16 @@ class Rule:
 
     def matches(self, name: str) -> bool:
         """Say whether `name`, ``registry/repository``, falls under the rule."""
-        expression = "".join(
-            {"**": ".*", "*": "[^/]*"}.get(token, re.escape(token))
-            for token in _TOKENS.findall(self.pattern)
-        )
-        return re.fullmatch(expression, name, re.DOTALL) is not None
+        return pattern_matches(self.pattern, name)
+
+
+def pattern_matches(pattern: str, name: str) -> bool:
+    """Say whether a pattern, as :class:`Rule` describes it, matches the whole of `name`."""
+    expression = "".join(
+        {"**": ".*", "*": "[^/]*"}.get(token, re.escape(token))
+        for token in _TOKENS.findall(pattern)
+    )
+    return re.fullmatch(expression, name, re.DOTALL) is not None
 
 
 @dataclass(frozen=True, slots=True)
