@@ -94,6 +94,9 @@ class Evidence(Model):
     format: Text
     member: Text
     digest: DigestField
+    subject: DigestField | None = Field(
+        None, description="What it is about: a platform's manifest, or the image where absent."
+    )
 
 
 class ImageRecord(Model):

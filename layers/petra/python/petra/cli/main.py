@@ -25,6 +25,7 @@ _BUNDLE = {
     "verify": "Check a bundle's signature and every member.",
     "inspect": "Show what is in a bundle, without unpacking it.",
     "diff": "Show how two bundles differ.",
+    "scan": "Scan a bundle's images for vulnerabilities, without unpacking it.",
     "serve": "Serve a bundle as a registry and a chart repository.",
     "sign": "Sign a bundle that is there already.",
 }
