@@ -125,7 +125,8 @@ def cyclonedx(*purls: str, version: str = "1.6", system: str = "", **more: Any) 
 
 
 def _name(purl: str) -> str:
-    return purl.partition("@")[0].rpartition("/")[2]
+    path = purl.partition("@")[0]
+    return path.removeprefix("pkg:golang/") if "golang" in path else path.rpartition("/")[2]
 
 
 def _version(purl: str) -> str:

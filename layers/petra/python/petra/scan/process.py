@@ -139,7 +139,7 @@ def _wait(process: subprocess.Popen[bytes], outputs: tuple[IO[bytes], ...], limi
     deadline = time.monotonic() + limits.seconds
     while process.poll() is None and not _excess(outputs, limits):
         if time.monotonic() > deadline:
-            return f"no end after {limits.seconds:.0f} s"
+            return f"no end after {limits.seconds:g} s"
         time.sleep(_POLL_SECONDS)
     return f"more than {limits.output} bytes of output" if _excess(outputs, limits) else ""
 
