@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,12 +15,15 @@ import pytest
 from demo import content
 from petra.content.digest import Digest
 from petra.errors import FormatError, ToolError
+from petra.oci import media_types
 from petra.oci.layout import LayoutTarget
+from petra.oci.memory import MemoryTarget
 from petra.scan.grype import GrypeScanner
+from petra.scan.layouts import as_layout
 from petra.scan.model import FixState, Severity, Subject
 from petra.scan.report import Report, ReportScanner
 from petra.scan.sbom import Sbom
-from petra.scan.scanner import LayoutImage, RegistryImage, scan_subject
+from petra.scan.scanner import LayoutImage, RegistryImage, ScanJob, scan_job
 from petra.serve.repositories import MemoryRepositories
 from petra.serve.server import BundleServer
 from tests.support.grype_db import WOLFI, Record
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
 
     from petra.content.descriptor import Descriptor
     from petra.scan.model import Finding, ScanResult
-    from petra.scan.scanner import ImageSource
 
     Tools = Callable[[str], Path]
 
@@ -165,22 +168,11 @@ def test_what_grype_cannot_read_falls_to_the_layers(
     with pytest.raises(ToolError, match="sbom format not recognized"):
         grype.scan_sbom(subject, newest)
 
-    result = scan_subject(grype, subject, [newest], lambda: _open(layout))
+    result = scan_job(grype, ScanJob(subject, (newest,), lambda: nullcontext(layout)))
 
     assert result.how == "image"
     assert told(result.findings) == EXPECTED
     assert result.notes == ("web.cyclonedx-json@1.7 was passed over: grype cannot scan it",)
-
-
-class _open:  # noqa: N801  # used as a function
-    def __init__(self, source: ImageSource) -> None:
-        self._source = source
-
-    def __enter__(self) -> ImageSource:
-        return self._source
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is to be given back."""
 
 
 def test_a_missing_database_is_told(tools: Tools, tmp_path: Path) -> None:
@@ -236,6 +228,38 @@ def test_it_works_with_the_network_cut(tools: Tools, database: Path) -> None:
     result = scanner.scan_sbom(Subject("web:1", Digest.of(b"")), spdx(*DEBIAN_PURLS))
 
     assert told(result.findings) == EXPECTED
+
+
+@pytest.mark.parametrize("docker", [False, True])
+def test_an_image_elsewhere_is_read_from_a_layout_that_goes_again(
+    grype: GrypeScanner,
+    docker: bool,  # noqa: FBT001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    source = MemoryTarget()
+    found = push_debian(source)
+    if docker:
+        found = as_docker(source, found)
+    subject = Subject("cgr.dev/team/web:1.4", found.digest, "linux/amd64")
+
+    result = scan_job(grype, ScanJob(subject, image=lambda: as_layout(source, found)))
+
+    assert told(result.findings) == EXPECTED
+    assert [*tmp_path.iterdir()] == []
+
+
+def as_docker(target: MemoryTarget, image: Descriptor) -> Descriptor:
+    """Push the same image in Docker's media types."""
+    text = target.fetch(image).read().decode()
+    for old, new in (
+        (media_types.OCI_MANIFEST, media_types.DOCKER_MANIFEST),
+        (media_types.OCI_CONFIG, media_types.DOCKER_CONFIG),
+        (media_types.OCI_LAYER_GZIP, media_types.DOCKER_LAYER_GZIP),
+    ):
+        text = text.replace(old, new)
+    return content.push(target, media_types.DOCKER_MANIFEST, text.encode())
 
 
 @pytest.fixture

@@ -165,6 +165,24 @@ def test_programs_get_the_findings_and_the_error_in_one_document(landing: Landin
     assert [one["id"] for one in verdicts[0]["refused"]] == ["CVE-2099-0001"]
 
 
+def test_a_bundle_in_gzip_is_read_in_place_too(landing: Landing) -> None:
+    plain = opened(landing.bundle)
+    head = [one for one in plain.names if not one.startswith("blobs/")]
+    texts = [Text(name, plain.files[name]) for name in head]
+    blobs = [
+        Stored(name, Descriptor.of("application/octet-stream", data), archives.Fixed(data), "image")
+        for name, data in plain.files.items()
+        if name.startswith("blobs/")
+    ]
+    path = landing.bundle.with_name("shop-1.4.0.tar.gz")
+    archives.write(path, [*texts, *blobs], form="tar.gz")
+
+    outcome = landing.scan("--fail-on", "none", "--output", "json", bundle=path)
+
+    assert outcome.status == 0, outcome.err
+    assert findings(outcome.json["images"][2]) == ["CVE-2099-0001", "CVE-2099-0002"]
+
+
 def test_without_a_key_it_says_so_first(landing: Landing) -> None:
     outcome = landing.scan("--fail-on", "critical")
 

@@ -9,14 +9,14 @@ import pytest
 
 from petra.errors import FormatError, NotFoundError, PolicyError, ToolError
 from petra.scan.model import Database, ScannerInfo, ScanResult
-from petra.scan.scanner import LayoutImage, check_database_age, scan_subject
+from petra.scan.sbom import Sbom, check_sbom
+from petra.scan.scanner import LayoutImage, ScanJob, check_database_age, scan_all, scan_job
 from tests.support.scans import BASH, DAY, NOW, SCANNER, SUBJECT, cyclonedx, finding, spdx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from petra.scan.model import Subject
-    from petra.scan.sbom import Sbom
     from petra.scan.scanner import ImageSource
 
 
@@ -30,6 +30,7 @@ class Recorder:
         return SCANNER
 
     def scan_sbom(self, subject: Subject, sbom: Sbom) -> ScanResult:
+        check_sbom(sbom)
         if b'"1.7"' in sbom.data:
             raise ToolError("it cannot be read")
         self.seen.append(sbom.where)
@@ -62,7 +63,7 @@ NEW = replace(cyclonedx(BASH, version="1.7"), where="new.cdx.json")
 def test_an_sbom_spares_the_layers() -> None:
     scanner, layers = Recorder(), Layers()
 
-    result = scan_subject(scanner, SUBJECT, [spdx(BASH), cyclonedx(BASH)], layers)
+    result = scan_job(scanner, ScanJob(SUBJECT, (spdx(BASH), cyclonedx(BASH)), layers))
 
     assert scanner.seen == ["web.spdx.json"]
     assert (result.how, result.notes, layers.opened) == ("sbom", (), 0)
@@ -72,7 +73,7 @@ def test_an_sbom_spares_the_layers() -> None:
 def test_one_that_is_unfit_is_passed_over_and_that_is_told(unfit: Sbom) -> None:
     scanner = Recorder()
 
-    result = scan_subject(scanner, SUBJECT, [unfit, cyclonedx(BASH)])
+    result = scan_job(scanner, ScanJob(SUBJECT, (unfit, cyclonedx(BASH))))
 
     assert scanner.seen == ["web.cdx.json"]
     assert len(result.notes) == 1
@@ -82,7 +83,7 @@ def test_one_that_is_unfit_is_passed_over_and_that_is_told(unfit: Sbom) -> None:
 def test_the_layers_are_read_where_no_sbom_is_fit() -> None:
     scanner, layers = Recorder(), Layers()
 
-    result = scan_subject(scanner, SUBJECT, [HOMELESS], layers)
+    result = scan_job(scanner, ScanJob(SUBJECT, (HOMELESS,), layers))
 
     assert scanner.seen == ["layout"]
     assert result.how == "image"
@@ -92,9 +93,9 @@ def test_the_layers_are_read_where_no_sbom_is_fit() -> None:
 
 def test_nothing_to_scan_is_an_error() -> None:
     with pytest.raises(NotFoundError, match="nothing to scan"):
-        scan_subject(Recorder(), SUBJECT, [])
+        scan_job(Recorder(), ScanJob(SUBJECT))
     with pytest.raises(FormatError, match="of which distribution") as caught:
-        scan_subject(Recorder(), SUBJECT, [NEW, HOMELESS])
+        scan_job(Recorder(), ScanJob(SUBJECT, (NEW, HOMELESS)))
     assert "cgr.dev/team/web" in str(caught.value)
 
 
@@ -134,3 +135,25 @@ def test_a_database_of_unknown_age_is_refused_where_there_is_a_limit() -> None:
     check_database_age(ScannerInfo("other", "1"), None, NOW)
     with pytest.raises(PolicyError, match="is not known"):
         check_database_age(ScannerInfo("other", "1"), 5 * DAY, NOW)
+
+
+def test_several_are_scanned_at_once_and_come_in_order() -> None:
+    subjects = [replace(SUBJECT, reference=f"cgr.dev/team/{number}:1") for number in range(20)]
+    jobs = [ScanJob(subject, (spdx(BASH),)) for subject in subjects]
+
+    results = scan_all(Recorder(), jobs, workers=3)
+
+    assert [one.subject for one in results] == subjects
+    assert scan_all(Recorder(), []) == ()
+
+
+def test_a_scanner_that_cannot_is_told_before_anything_is_scanned() -> None:
+    class Old(Recorder):
+        def describe(self) -> ScannerInfo:
+            raise PolicyError("too old")
+
+    scanner = Old()
+
+    with pytest.raises(PolicyError, match="too old"):
+        scan_all(scanner, [ScanJob(SUBJECT, (spdx(BASH),))])
+    assert scanner.seen == []

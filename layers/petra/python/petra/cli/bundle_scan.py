@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from petra.archive.reader import ArchiveReader
     from petra.bundle.metadata import Metadata
     from petra.cli.command import Call
-    from petra.cli.rescan import Job
     from petra.scan.gate import Gate
     from petra.scan.grype import GrypeScanner
     from petra.scan.model import Finding, ScanResult
@@ -84,6 +82,7 @@ def command(call: Call, file: str, signature: str | None, sbom_only: bool, **opt
     from datetime import UTC, datetime  # noqa: PLC0415  # start-up time
 
     from petra.cli.rescan import BundleImages  # noqa: PLC0415  # as above
+    from petra.scan.scanner import scan_all  # noqa: PLC0415  # as above
 
     now = datetime.now(UTC)
     gate = _gate(options)
@@ -94,8 +93,7 @@ def command(call: Call, file: str, signature: str | None, sbom_only: bool, **opt
         BundleImages(reader, metadata) as images,
     ):
         call.console.note(f"scanning with {_described(scanner, now)}")
-        jobs = images.jobs()
-        results = _scan(scanner, jobs, layers=not sbom_only)
+        results = scan_all(scanner, images.jobs(layers=not sbom_only))
         known = images.recorded()
     found = _Found(metadata, scanner, results, known, gate, waivers, now)
     found.tell(call, file)
@@ -169,16 +167,6 @@ def _opened(
             error.name(f"bundle {file}")
             raise
         yield reader, metadata
-
-
-def _scan(scanner: GrypeScanner, jobs: Sequence[Job], *, layers: bool) -> tuple[ScanResult, ...]:
-    from petra.content.parallel import in_parallel  # noqa: PLC0415  # start-up time
-    from petra.scan.scanner import scan_subject  # noqa: PLC0415  # as above
-
-    def scan(job: Job) -> ScanResult:
-        return scan_subject(scanner, job.subject, job.sboms, job.image if layers else None)
-
-    return in_parallel(scan, jobs, workers=min(4, os.cpu_count() or 1))
 
 
 class _Found:

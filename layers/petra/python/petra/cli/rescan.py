@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -15,13 +15,12 @@ from petra.errors import FormatError
 from petra.oci.media_types import is_manifest
 from petra.scan.model import Subject, load_result
 from petra.scan.sbom import Sbom
-from petra.scan.scanner import RegistryImage
+from petra.scan.scanner import RegistryImage, ScanJob
 from petra.serve.bundle import BundleRepository
 from petra.serve.server import BundleServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -31,27 +30,12 @@ if TYPE_CHECKING:
     from petra.content.descriptor import Descriptor
     from petra.content.digest import Digest
     from petra.scan.model import Finding, ScanResult
-    from petra.scan.scanner import ImageSource
+    from petra.scan.scanner import ImageSource, OpenImage
 
 #: BuildKit keeps attestations in an index under this platform; nothing runs there.
 _UNKNOWN: Final = Platform("unknown", "unknown")
 #: The forms of SBOMs, those that scanners read best first.
 _FORMS: Final = ("spdx", "syft", "cyclonedx")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """An image for one platform, to be scanned.
-
-    Attributes:
-        subject: what it is.
-        sboms: its own, the preferred one first.
-        image: makes its layers available while they are scanned.
-    """
-
-    subject: Subject
-    sboms: tuple[Sbom, ...]
-    image: Callable[[], AbstractContextManager[ImageSource]]
 
 
 class BundleImages:
@@ -74,11 +58,16 @@ class BundleImages:
         self._mutex = Lock()
         self._stack = ExitStack()
 
-    def jobs(self) -> list[Job]:
-        """Return what there is to scan, in the metadata's order."""
-        return [job for record in self._metadata.images for job in self._jobs(record)]
+    def jobs(self, *, layers: bool = True) -> list[ScanJob]:
+        """Return what there is to scan, in the metadata's order.
 
-    def _jobs(self, record: ImageRecord) -> Iterator[Job]:
+        Args:
+            layers: whether they may be read where there is no fit SBOM.
+        """
+        found = [job for record in self._metadata.images for job in self._jobs(record)]
+        return found if layers else [replace(job, image=None) for job in found]
+
+    def _jobs(self, record: ImageRecord) -> Iterator[ScanJob]:
         root = self._archive.resolve(record.digest)
         found = [*self._manifests(root)]
         for one in found:
@@ -92,7 +81,9 @@ class BundleImages:
                 index=None if whole else root.digest,
                 sole=not whole and len(found) == 1,
             )
-            yield Job(subject, self._sboms(record, subject), self._served(record.name, one.digest))
+            yield ScanJob(
+                subject, self._sboms(record, subject), self._served(record.name, one.digest)
+            )
 
     def _manifests(self, root: Descriptor) -> Iterator[Descriptor]:
         """Yield the manifests of the platforms that the bundle carries."""
@@ -115,9 +106,7 @@ class BundleImages:
         about.sort(key=lambda one: _preference(one.format))
         return tuple(Sbom(self._reader.read(one.member), one.member) for one in about)
 
-    def _served(
-        self, name: str, digest: Digest
-    ) -> Callable[[], AbstractContextManager[ImageSource]]:
+    def _served(self, name: str, digest: Digest) -> OpenImage:
         @contextmanager
         def serve() -> Iterator[ImageSource]:
             yield RegistryImage(self._start().host, name, digest)

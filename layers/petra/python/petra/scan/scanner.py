@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path  # noqa: TC003  # a field's type
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from petra.content.digest import Digest  # noqa: TC001  # a field's type
+from petra.content.parallel import in_parallel
 from petra.errors import FormatError, NotFoundError, PetraError, PolicyError, ToolError
 from petra.scan.fields import moment_text
-from petra.scan.sbom import Sbom, check_sbom
+from petra.scan.model import Subject  # noqa: TC001  # as above
+from petra.scan.sbom import Sbom  # noqa: TC001  # as above
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from petra.scan.model import ScannerInfo, ScanResult, Subject
+    from petra.scan.model import ScannerInfo, ScanResult
 
 #: How old a database may be unless policy says otherwise; grype's own default.
 MAX_DATABASE_AGE: Final = timedelta(days=5)
@@ -83,47 +87,71 @@ class Scanner(Protocol):
         ...
 
 
-def scan_subject(
-    scanner: Scanner,
-    subject: Subject,
-    sboms: Sequence[Sbom],
-    image: Callable[[], AbstractContextManager[ImageSource]] | None = None,
-) -> ScanResult:
-    """Scan an image by the first of its SBOMs that is fit, else by its layers.
+#: Makes an image's content available while its scan lasts.
+OpenImage: TypeAlias = Callable[[], AbstractContextManager[ImageSource]]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanJob:
+    """An image for one platform, to be scanned.
+
+    Attributes:
+        subject: what it is.
+        sboms: of that very subject, the preferred one first.
+        image: opens its layers; None where they are not to be read.
+    """
+
+    subject: Subject
+    sboms: tuple[Sbom, ...] = ()
+    image: OpenImage | None = None
+
+
+def scan_all(
+    scanner: Scanner, jobs: Sequence[ScanJob], *, workers: int | None = None
+) -> tuple[ScanResult, ...]:
+    """Scan several images at once; results come in the order of `jobs`.
 
     Args:
-        scanner: who scans.
-        subject: what.
-        sboms: of that very subject, the preferred one first.
-        image: makes the image's content available while the scan lasts; None where it is not to be
-            read. Called only if no SBOM was fit.
+        scanner: who scans. It is asked once, first, whether it can.
+        jobs: what.
+        workers: scans at a time; by default one for each CPU, four at most.
+
+    Raises:
+        PetraError: as for :func:`scan_job` and ``Scanner.describe``.
+    """
+    scanner.describe()
+    count = workers or min(4, os.cpu_count() or 1)
+    return in_parallel(lambda job: scan_job(scanner, job), jobs, workers=count)
+
+
+def scan_job(scanner: Scanner, job: ScanJob) -> ScanResult:
+    """Scan an image by the first of its SBOMs that is fit, else by its layers.
 
     Returns:
         The result; its notes say why an SBOM was passed over.
 
     Raises:
         NotFoundError: there is neither an SBOM nor the image.
-        FormatError: no SBOM was fit, and there is no image.
+        FormatError: no SBOM was fit, and the layers are not to be read.
         ToolError: the scanner failed.
     """
     notes: list[str] = []
     failure: PetraError = NotFoundError(
         "nothing to scan: the image has no SBOM, and its layers are not to be read",
-        where=str(subject),
+        where=str(job.subject),
         hint="attach an SBOM to the image, or let the image itself be scanned",
     )
-    for sbom in sboms:
+    for sbom in job.sboms:
         try:
-            check_sbom(sbom)
-            return _noted(scanner.scan_sbom(subject, sbom), notes)
+            return _noted(scanner.scan_sbom(job.subject, sbom), notes)
         except (FormatError, ToolError) as error:
             notes.append(f"{sbom.where} was passed over: {error.message}")
             failure = error
-    if image is None:
-        failure.name(f"image {subject.reference}")
+    if job.image is None:
+        failure.name(f"image {job.subject.reference}")
         raise failure
-    with image() as source:
-        return _noted(scanner.scan_image(subject, source), notes)
+    with job.image() as source:
+        return _noted(scanner.scan_image(job.subject, source), notes)
 
 
 def _noted(result: ScanResult, notes: list[str]) -> ScanResult:

@@ -116,6 +116,14 @@ def evaluate(result: ScanResult, gate: Gate, waivers: Waivers, now: datetime) ->
     )
 
 
+def scan_member(result: ScanResult, verdict: ScanVerdict | None = None) -> bytes:
+    """Return a result, and what became of it, as the bytes of a ``scan/`` member.
+
+    ``petra.scan.model.load_result`` reads it again.
+    """
+    return result.dump(**({} if verdict is None else {"verdict": verdict.to_json()}))
+
+
 def unused_waivers(waivers: Waivers, verdicts: Iterable[ScanVerdict]) -> list[str]:
     """Return, a line each, the waivers that were about nothing in all the scans of `verdicts`.
 
