@@ -40,9 +40,9 @@ fmt: dev
 docs: dev ## docs/cli.md from the commands themselves
 	$(BIN)/python -m tests.support.cli_reference
 
-lock: dev ## resolve the dependencies anew (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --group dev pyproject.toml -o requirements/dev.txt --quiet
-	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt --quiet
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --all-extras --group dev pyproject.toml -o requirements/dev.txt --quiet
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --all-extras pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt --quiet
 
 interop-tools: dev ## the real peers, pinned
 	bash tests/interop/install-tools.sh
