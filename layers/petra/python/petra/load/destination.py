@@ -1,0 +1,159 @@
+"""Where parts of a bundle go: one small interface for registries, folders, nodes and artifacts.
+
+A load first surveys every destination, which changes nothing, and then loads them one after the
+other. Loading is idempotent: what is in place already is not sent again, so a load that was killed
+is run again from the start and goes on where it ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias
+
+from petra.archive import members
+from petra.archive.target import ArchiveTarget
+from petra.bundle.lock import load_lock
+from petra.errors import FormatError
+
+if TYPE_CHECKING:
+    from petra.archive.reader import ArchiveReader
+    from petra.bundle.lock import Lock
+    from petra.bundle.metadata import Metadata
+    from petra.bundle.verify import VerifiedBundle
+    from petra.content.digest import Digest
+    from petra.content.progress import Progress
+
+#: What of a bundle a destination takes.
+Part: TypeAlias = Literal["images", "charts", "manifests", "bootstrap"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBundle:
+    """A verified bundle, held open while it is loaded.
+
+    Attributes:
+        reader: its members, on the very file that was verified.
+        archive: its images.
+        metadata: what it says of itself.
+        lock: what it was made from.
+        digest: the file's digest.
+        signer: the fingerprint of the key that signed it.
+    """
+
+    reader: ArchiveReader
+    archive: ArchiveTarget
+    metadata: Metadata
+    lock: Lock
+    digest: Digest
+    signer: str
+
+    @classmethod
+    def of(cls, verified: VerifiedBundle) -> Self:
+        """Return `verified`, opened for loading.
+
+        Raises:
+            FormatError: its index or its lock is malformed.
+        """
+        reader = verified.archive.reader
+        return cls(
+            reader=reader,
+            archive=ArchiveTarget(reader),
+            metadata=verified.metadata,
+            lock=load_lock(reader.read(members.LOCK), where=members.LOCK, error=FormatError),
+            digest=verified.archive.digest,
+            signer=verified.key.fingerprint,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a load would do at one destination; nothing was changed to find out.
+
+    Attributes:
+        part: what it takes.
+        destination: its name, as the user gave it.
+        items: images, charts or files in all.
+        present: those of them that are in place already, whole.
+        bytes_total: their bytes.
+        bytes_to_send: those that would be sent; an upper bound where it cannot be known.
+        notes: what a person should know, one sentence each.
+    """
+
+    part: Part
+    destination: str
+    items: int
+    present: int
+    bytes_total: int
+    bytes_to_send: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One thing that is in place now.
+
+    Attributes:
+        name: what the bundle calls it.
+        reference: how it is asked for there: a reference by digest, a path.
+        digest: its digest there.
+        sent: whether this load put it there; it was there before otherwise.
+        note: what is out of the ordinary about it, such as a child pushed for a sparse index.
+    """
+
+    name: str
+    reference: str
+    digest: Digest
+    sent: bool
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was done at one destination.
+
+    Attributes:
+        part: what it takes.
+        destination: its name, as the user gave it.
+        placed: everything that is in place now.
+        bytes_sent: bytes that went there.
+        notes: what a person should know or do next, one sentence each.
+    """
+
+    part: Part
+    destination: str
+    placed: tuple[Placed, ...]
+    bytes_sent: int
+    notes: tuple[str, ...] = ()
+
+
+class Destination(Protocol):
+    """A place that takes a part of a bundle, made for one bundle.
+
+    Attributes:
+        part: what it takes.
+        name: as the user gave it.
+    """
+
+    part: Part
+    name: str
+
+    def survey(self) -> Survey:
+        """Find out what a load would do; change nothing.
+
+        Raises:
+            TransportError: it cannot be reached.
+            AccessError: it refuses us.
+            NoSpaceError: what is to come does not fit.
+        """
+        ...
+
+    def load(self, progress: Progress, /) -> Loaded:
+        """Put everything in place, each blob checked by digest as it passes.
+
+        May be called again after any failure, and after success; what is in place stays. Whoever
+        reads the destination meanwhile sees each thing as it was before or as it is after.
+
+        Raises:
+            PetraError: what is in place is usable, and a further call goes on from there.
+        """
+        ...

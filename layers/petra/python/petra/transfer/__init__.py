@@ -1,0 +1,1 @@
+"""Ways across the gap: chunks, parity, guards, media, diodes, receipts."""
