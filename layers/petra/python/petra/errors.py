@@ -20,6 +20,7 @@
     │   └── RateLimitedError       429; carries the seconds to wait
     ├── StorageError               exit 1: the disk refused
     │   └── NoSpaceError           … because it is full
+    ├── BusyError                  exit 1: another process of petra is at work there
     ├── IncompleteError            exit 1: the spec lacks something that its content needs
     └── ToolError                  exit 1: a program that Petra calls failed
 
@@ -223,6 +224,14 @@ class NoSpaceError(StorageError):
     """The disk is full."""
 
     code = "NO_SPACE"
+
+
+class BusyError(PetraError):
+    """Another process of petra is at work there."""
+
+    code = "BUSY"
+    retryable = True
+    usual_hint = "wait until it has ended, then try again"
 
 
 class IncompleteError(PetraError):
