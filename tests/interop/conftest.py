@@ -29,6 +29,7 @@ _BEHIND = {
     "module_docker_registry": ("docker-registry",),
     "containerd": ("containerd", "ctr"),
     "site": ("docker-registry", "cosign"),
+    "referrers_registry": ("referrers-registry",),
     "kubernetes_api": ("etcd", "apiextensions-apiserver"),
 }
 

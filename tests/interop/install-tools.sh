@@ -79,9 +79,27 @@ install_modules() {
   done < <(modules)
 }
 
+# A registry with the referrers API: a library's, behind ten lines that listen.
+install_referrers_registry() {
+  grep -qx referrers-registry <<<"$1" || return 0
+  if ! command -v go >/dev/null; then
+    echo "referrers-registry needs a Go toolchain to be built (or set PETRA_TOOLS_DIR)" >&2
+    return
+  fi
+  echo "building referrers-registry"
+  mkdir -p "$folder"
+  local bin
+  bin=$(mktemp -d -p "$folder")
+  (cd tests/interop/referrers_registry &&
+    GOFLAGS= CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$bin/referrers-registry" .)
+  mv "$bin/referrers-registry" "$folder/referrers-registry"
+  rmdir "$bin"
+}
+
 lacking=$(missing)
 install_packages "$lacking"
 install_modules "$lacking"
+install_referrers_registry "$lacking"
 
 echo "tools (built ones are kept in $folder):"
 "$python" -m tests.support.tools

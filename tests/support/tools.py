@@ -29,7 +29,10 @@ ARCHIVE = REPOSITORY.parent / "shared" / "bin" / "tools.tar.zst"
 #: Other names under which a tool may stand in a folder.
 _ALIASES = {"cosign": ("cosign3", "cosign")}
 _WINDOW = 1 << 27
-_BUILD_INFO = re.compile(rb"\nmod\t(\S+)\t(v\S+)\t")
+_BUILD_INFO = re.compile(
+    # A program of its own module, or one around a library: see tests/interop/referrers_registry.
+    rb"\nmod\t\S+\t(v\S+)\t|\ndep\tgithub.com/google/go-containerregistry\t(v\S+)\t"
+)
 _VERSION = re.compile(r"\d+\.\d+[\w.+~-]*")
 
 
@@ -37,6 +40,7 @@ _VERSION = re.compile(r"\d+\.\d+[\w.+~-]*")
 ALL_TOOLS = (
     *("crane", "cosign", "helm", "kustomize", "oras", "syft", "grype", "apiextensions-apiserver"),
     "conformance",  # the distribution-spec's own
+    "referrers-registry",  # go-containerregistry's, with its referrers API turned on
     *("skopeo", "docker-registry", "containerd", "ctr", "etcd", "zstd", "tar", "openssl"),
 )
 
@@ -151,7 +155,7 @@ def version_of(tool: Path) -> str:
     """Return the version of `tool`: a Go program's own build information, else what it prints."""
     with tool.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as image:
         if info := _BUILD_INFO.search(image):
-            return info.group(2).decode()
+            return (info.group(1) or info.group(2)).decode()
     for argument in ("--version", "version"):
         output = subprocess.run([tool, argument], capture_output=True, text=True, check=False)
         if match := _VERSION.search(output.stdout):
