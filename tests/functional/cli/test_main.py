@@ -53,10 +53,15 @@ def test_the_version_is_printed(petra: Run) -> None:
     assert petra("version", "--output", "json").json["petra"] == __version__
 
 
-def test_the_schema_is_the_one_that_ships(petra: Run) -> None:
-    shipped = files("petra.bundle").joinpath("schema/bundle.schema.json").read_text()
-    assert petra("schema").out == shipped
-    assert petra("schema", "--kind", "bundle", "--output", "json").out == shipped
+@pytest.mark.parametrize("kind", ["bundle", "policy"])
+def test_the_schema_is_the_one_that_ships(petra: Run, kind: str) -> None:
+    shipped = files("petra.bundle").joinpath(f"schema/{kind}.schema.json").read_text()
+    assert petra("schema", kind).out == shipped
+    assert petra("schema", "--kind", kind, "--output", "json").out == shipped
+
+
+def test_the_schema_is_the_specs_unless_another_is_asked_for(petra: Run) -> None:
+    assert petra("schema").out == petra("schema", "bundle").out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petra.bundle.spec import ImageSpec, VerifySpec, load_spec, spec_schema
+from petra.bundle.spec import ImageSpec, load_spec, spec_schema
+from petra.bundle.verify_spec import VerifySpec
 from petra.content.descriptor import Platform
 from petra.encoding.json import dump_json
 from petra.encoding.yaml import dump_yaml

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
@@ -12,7 +12,11 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Wit
 from petra.content.descriptor import Platform
 from petra.content.digest import Digest
 from petra.encoding.models import FieldError
-from petra.errors import PetraError
+from petra.errors import PetraError, UsageError
+from petra.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 API_VERSION: Final = "petra.sh/v1alpha1"
 
@@ -25,6 +29,8 @@ _VERSION = r"[A-Za-z0-9]([A-Za-z0-9._+-]{0,62}[A-Za-z0-9])?"
 _CHART_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,48}[A-Za-z0-9])?"
 _CHART_VERSION = r"v?[0-9]+(\.[0-9]+){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
 _PLATFORM = r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?"
+_DURATION = r"[1-9][0-9]{0,5}[smhd]"
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
 )
@@ -85,6 +91,42 @@ def time_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if not re.fullmatch(_DURATION, _text(value)):
+        raise FieldError("not a length of time", expected="such as 48h or 5d (s, m, h, d)")
+    return timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
+
+
+def duration_text(length: timedelta) -> str:
+    """Return `length` as documents have it, in the largest unit that leaves no rest, ``48h``."""
+    seconds = int(length.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def unique(what: str, key: Callable[[Any], str], field: str) -> AfterValidator:
+    """Refuse a list in which `key` gives one value twice; the error points at `field`."""
+
+    def check(items: tuple[Any, ...]) -> tuple[Any, ...]:
+        seen: dict[str, int] = {}
+        for number, item in enumerate(items):
+            first = seen.setdefault(key(item), number)
+            if first != number:
+                path = (number, field) if field else (number,)
+                raise FieldError(
+                    f"{what} {key(item)!r} stands twice, first in item {first}",
+                    hint="each may stand once; remove or rename one",
+                    path=path,
+                )
+        return items
+
+    return AfterValidator(check)
+
+
 def _repository(text: str) -> str:
     """Check the URL of a chart repository."""
     try:
@@ -103,6 +145,14 @@ def _repository(text: str) -> str:
     if parts.query or parts.fragment:
         raise FieldError("a chart repository's URL has no query and no fragment")
     return text.rstrip("/")
+
+
+def _reference(text: str) -> str:
+    try:
+        Reference.parse(text)
+    except UsageError as error:
+        raise FieldError(error.message, expected=error.expected, hint=error.hint) from None
+    return text
 
 
 def _not_blank(text: str) -> str:
@@ -149,6 +199,9 @@ RepositoryURL = Annotated[
 Text = Annotated[
     str, AfterValidator(_not_blank), WithJsonSchema({"type": "string", "minLength": 1})
 ]
+ImageReference = Annotated[
+    str, AfterValidator(_reference), WithJsonSchema({"type": "string", "minLength": 1})
+]
 Size = Annotated[int, Field(ge=0, le=INTEGER_LIMIT)]
 DigestField = Annotated[
     Digest, PlainValidator(_digest), WithJsonSchema(_pattern("sha256:[0-9a-f]{64}"))
@@ -164,4 +217,10 @@ Moment = Annotated[
     PlainValidator(_time),
     PlainSerializer(time_text, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Duration = Annotated[
+    timedelta,
+    PlainValidator(_duration),
+    PlainSerializer(duration_text, return_type=str),
+    WithJsonSchema(_pattern(_DURATION)),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,11 @@ from petra.errors import FormatError
 METADATA_LIMIT = 64 * 1024 * 1024
 
 NO_SCANNER = "scanning comes with a later version"
+
+
+#: The steps that may be skipped, by the names that policies and --allow-skipped know.
+Step = Literal["sign", "verify", "scan", "sbom", "provenance"]
+STEPS: Final[tuple[Step, ...]] = get_args(Step)
 
 
 class Check(Model):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import Field
 
 from petra.bundle.fields import (
     API_VERSION,
     INTEGER_LIMIT,
     ChartName,
     ChartVersion,
+    ImageReference,
     Label,
     Moment,
     Name,
@@ -18,82 +19,18 @@ from petra.bundle.fields import (
     RepositoryURL,
     Text,
     Version,
+    unique,
 )
+from petra.bundle.verify_spec import VerifySpec  # noqa: TC001  # a model's field
 from petra.content.stream import DOCUMENT_LIMIT
-from petra.encoding.models import FieldError, Items, Model, reading, validate
-from petra.errors import DocumentError, UsageError
+from petra.encoding.models import Items, Model, document_schema, reading, validate
+from petra.errors import DocumentError
 from petra.oci.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Self
-
     from petra.errors import PetraError
 
 SCHEMA_ID = "https://petra.sh/schema/v1alpha1/bundle.schema.json"
-
-
-def _reference(text: str) -> str:
-    try:
-        Reference.parse(text)
-    except UsageError as error:
-        raise FieldError(error.message, expected=error.expected, hint=error.hint) from None
-    return text
-
-
-def _unique(what: str, key: Callable[[Any], str], field: str) -> AfterValidator:
-    """Refuse a list in which `key` gives one value twice; the error points at `field`."""
-
-    def check(items: tuple[Any, ...]) -> tuple[Any, ...]:
-        seen: dict[str, int] = {}
-        for number, item in enumerate(items):
-            first = seen.setdefault(key(item), number)
-            if first != number:
-                path = (number, field) if field else (number,)
-                raise FieldError(
-                    f"{what} {key(item)!r} stands twice, first in item {first}",
-                    hint="each may stand once; remove or rename one",
-                    path=path,
-                )
-        return items
-
-    return AfterValidator(check)
-
-
-ImageReference = Annotated[
-    str, AfterValidator(_reference), WithJsonSchema({"type": "string", "minLength": 1})
-]
-
-
-class VerifySpec(Model):
-    """How signatures are checked: exactly one of `key`, `keys` and `skip`."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-
-    key: Text | None = Field(
-        None, description="A public key file (PEM). Relative to the spec's folder."
-    )
-    keys: Items[Text] | None = Field(
-        None, min_length=1, description="Public key files (PEM); one that verifies is enough."
-    )
-    skip: Text | None = Field(
-        None, description="Do not verify, for this reason. The bundle's metadata records both."
-    )
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        given = [name for name in ("key", "keys", "skip") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise FieldError(
-                f"{' and '.join(given)} together" if given else "it says nothing",
-                expected="exactly one of key, keys and skip",
-            )
-        return self
-
-    @property
-    def key_files(self) -> tuple[str, ...]:
-        """The key files, as written; empty where verification is skipped."""
-        return self.keys or ((self.key,) if self.key else ())
 
 
 class ImageSpec(Model):
@@ -205,11 +142,11 @@ class BundleSpec(Model):
     )
     images: Annotated[
         Items[ImageSpec],
-        _unique("the name", lambda image: image.name, "name"),
-        _unique("the image", lambda image: str(image.reference), "image"),
+        unique("the name", lambda image: image.name, "name"),
+        unique("the image", lambda image: str(image.reference), "image"),
     ] = Field((), description="The container images.")
     charts: Annotated[
-        Items[ChartSpec], _unique("the chart", lambda chart: chart.file_name, "name")
+        Items[ChartSpec], unique("the chart", lambda chart: chart.file_name, "name")
     ] = Field((), description="The Helm charts.")
     platform: PlatformSpec = Field(PlatformSpec(), description="The platform's own manifests.")
     output: OutputSpec = Field(
@@ -253,24 +190,4 @@ def load_spec(data: bytes, *, where: str, error: type[PetraError] = DocumentErro
 
 def spec_schema() -> dict[str, Any]:
     """Return the JSON Schema of the spec, draft 2020-12."""
-    schema = Spec.model_json_schema()
-    _drop_titles(schema)
-    head = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": SCHEMA_ID,
-        "title": f"Petra bundle spec, {API_VERSION}",
-    }
-    return head | schema
-
-
-def _drop_titles(schema: Any) -> None:
-    """Remove the titles that pydantic derives from field names: they say nothing new."""
-    parts: Iterable[Any] = ()
-    if isinstance(schema, dict):
-        if isinstance(schema.get("title"), str):
-            del schema["title"]
-        parts = schema.values()
-    elif isinstance(schema, list):
-        parts = schema
-    for part in parts:
-        _drop_titles(part)
+    return document_schema(Spec, SCHEMA_ID, f"Petra bundle spec, {API_VERSION}")

@@ -153,6 +153,7 @@ def _policy(settings: Settings, file: SpecFile) -> Callable[[ImageSpec], Signatu
     Keys are read now: a missing one is told before a registry is asked for anything.
     """
     from petra.cli.keys import public_keys  # noqa: PLC0415  # as above
+    from petra.errors import SettingError  # noqa: PLC0415  # as above
     from petra.trust.policy import KeyPolicy, SkipPolicy  # noqa: PLC0415  # as above
 
     spec, keys = file.spec.spec, cache(public_keys)
@@ -163,6 +164,12 @@ def _policy(settings: Settings, file: SpecFile) -> Callable[[ImageSpec], Signatu
             return KeyPolicy(tuple(keys(settings.need("image_key"))))
         if wanted.skip:
             return SkipPolicy(wanted.skip)
+        if wanted.keyless:
+            raise SettingError(
+                "keyless signatures are not verified by this version",
+                where=f"{file.path}: {image.name}",
+                hint="name a key, or skip with the reason",
+            )
         places = [_beside(file.path, name) for name in wanted.key_files]
         return KeyPolicy(tuple(key for place in places for key in keys(place)))
 

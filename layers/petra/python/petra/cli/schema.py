@@ -9,25 +9,21 @@ import click
 
 from petra.cli.command import Call, petra_command
 
-_KINDS = ("bundle",)
+_KINDS = click.Choice(["bundle", "policy"])
 
 
 @petra_command("schema")
-@click.option(
-    "--kind",
-    type=click.Choice(_KINDS),
-    default="bundle",
-    show_default=True,
-    help="The kind of document.",
-)
-def command(call: Call, kind: str) -> None:  # noqa: ARG001  # a schema has one form for all
+@click.argument("kind", type=_KINDS, default="bundle")
+@click.option("--kind", "named", type=_KINDS, help="The kind of document; the same as KIND.")
+def command(call: Call, kind: str, named: str | None) -> None:  # noqa: ARG001  # one form for all
     """Print the JSON Schema (2020-12) of a document that petra reads.
 
-    Editors check and complete a bundle.yaml with it:
+    Editors check and complete a bundle.yaml or a policy.yaml with it:
 
     \b
       petra schema > bundle.schema.json
+      petra schema policy > policy.schema.json
     """  # noqa: D301  # click's own mark: a paragraph that is not wrapped
-    text = files("petra.bundle").joinpath(f"schema/{kind}.schema.json").read_text("utf-8")
-    sys.stdout.write(text)
+    name = f"schema/{named or kind}.schema.json"
+    sys.stdout.write(files("petra.bundle").joinpath(name).read_text("utf-8"))
     sys.stdout.flush()

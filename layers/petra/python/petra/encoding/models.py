@@ -83,6 +83,37 @@ def to_value(model: BaseModel) -> Any:
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+def document_schema(model: type[BaseModel], identifier: str, title: str) -> dict[str, Any]:
+    """Return the JSON Schema of a document, draft 2020-12.
+
+    Args:
+        model: the document's.
+        identifier: its ``$id``.
+        title: what it is.
+    """
+    schema = model.model_json_schema()
+    _drop_titles(schema)
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": identifier,
+        "title": title,
+    }
+    return head | schema
+
+
+def _drop_titles(schema: Any) -> None:
+    """Remove the titles that pydantic derives from field names: they say nothing new."""
+    parts: Iterable[Any] = ()
+    if isinstance(schema, dict):
+        if isinstance(schema.get("title"), str):
+            del schema["title"]
+        parts = schema.values()
+    elif isinstance(schema, list):
+        parts = schema
+    for part in parts:
+        _drop_titles(part)
+
+
 def reading(data: bytes, limit: int, *, where: str, error: type[PetraError]) -> Document:
     """Return the YAML document in `data`, every fault being an `error`.
 
