@@ -68,9 +68,9 @@ def _create(stage: Stage, source: Source) -> None:
     stage.show(spec.decode())
     stage.step("One command resolves, verifies, packs and signs, in one pass.")
     stage.petra("bundle", "create", "-f", "bundle.yaml", "--key", "ours.key")
-    names = [_BUNDLE + ending for ending in ("", ".sig", ".sigstore.json")]
+    names = [_BUNDLE + ending for ending in ("", ".sig", ".sigstore.json", ".intoto.json")]
     expect(
-        what="bundle, signature and Sigstore bundle are there",
+        what="bundle, signature, Sigstore bundle and provenance are there",
         holds=all((stage.folder / name).is_file() for name in names),
     )
 

@@ -147,6 +147,29 @@ def test_cosign_accepts_our_signature_and_we_refuse_what_it_refuses(
         )
 
 
+def test_cosign_accepts_our_provenance_and_refuses_it_for_another_file(
+    site: Site, bundle: Path, tmp_path: Path
+) -> None:
+    envelope = bundle.with_name(bundle.name + ".intoto.json")
+    changed = tmp_path / bundle.name
+    data = bytearray(bundle.read_bytes())
+    data[-1000] ^= 1
+    changed.write_bytes(data)
+    for file, kind, good in (
+        (bundle, "slsaprovenance1", True),
+        (bundle, "spdxjson", False),
+        (changed, "slsaprovenance1", False),
+    ):
+        theirs = site.tool(
+            *("cosign", "verify-blob-attestation", "--key", "cosign.pub"),
+            *("--signature", envelope, "--type", kind, "--insecure-ignore-tlog", file),
+            check=False,
+        )
+        assert (theirs.returncode == 0) is good, theirs.stderr
+    ours = ("bundle", "verify", "-f", bundle, "--key", "cosign.pub", "--provenance")
+    assert site.petra.run(*ours).returncode == 0
+
+
 def test_we_accept_a_signature_that_cosign_made(site: Site, bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / bundle.name
     file.write_bytes(bundle.read_bytes())

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from petra.oci.memory import MemoryTarget
     from tests.support.command import Run
 
-FILES = [f"{NAME}.tar.zst", f"{NAME}.tar.zst.sig", f"{NAME}.tar.zst.sigstore.json"]
+FILES = [f"{NAME}.tar.zst{end}" for end in ("", ".intoto.json", ".sig", ".sigstore.json")]
 SKIP = {"skip": "not what this test is about"}
 Refused: TypeAlias = Callable[..., Outcome]
 

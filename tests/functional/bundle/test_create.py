@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.support.command import Run
 
-FILES = [f"{NAME}.tar.zst", f"{NAME}.tar.zst.sig", f"{NAME}.tar.zst.sigstore.json"]
+FILES = [f"{NAME}.tar.zst{end}" for end in ("", ".intoto.json", ".sig", ".sigstore.json")]
 
 
 def test_one_command_makes_a_signed_bundle(world: World, create: Run) -> None:
@@ -46,7 +46,8 @@ def test_one_command_makes_a_signed_bundle(world: World, create: Run) -> None:
         "bundle": f"dist/{FILES[0]}",
         "digest": Digest.of(data),
         "size": len(data),
-        "signatures": [f"dist/{name}" for name in FILES[1:]],
+        "signatures": [f"dist/{name}" for name in FILES[2:]],
+        "provenance": f"dist/{FILES[1]}",
         "name": "shop",
         "version": "1.4.0",
         "serial": serial,
@@ -72,8 +73,9 @@ def test_people_are_told_the_same(world: World, create: Run) -> None:
     assert f"bundle     dist/{FILES[0]}\n" in outcome.out
     assert Digest.of(world.bundle.read_bytes()) in outcome.out
     assert "3 images, 0 charts" in outcome.out
-    for name in FILES[1:]:
+    for name in FILES[2:]:
         assert f"signature  dist/{name}\n" in outcome.out
+    assert f"provenance dist/{FILES[1]}\n" in outcome.out
     assert "resolving" in outcome.err
     assert create("--quiet").err == ""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.support.command import Run
 
-FILES = [f"{NAME}.tar.zst", f"{NAME}.tar.zst.sig", f"{NAME}.tar.zst.sigstore.json"]
+FILES = [f"{NAME}.tar.zst{end}" for end in ("", ".intoto.json", ".sig", ".sigstore.json")]
 #: Seconds from the signal to the end of the process.
 PATIENCE = 7.0
 SIGNALS = [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, 143, "terminated\n")]

@@ -299,4 +299,5 @@ def test_create_without_locked_does_not_look_at_the_lock(world: World, create: R
 
     assert create().status == 0
     assert (world.folder / LOCK).read_text() == "old and wrong"
-    assert names(world.dist) == [f"{NAME}.tar.zst{end}" for end in ("", ".sig", ".sigstore.json")]
+    ends = ("", ".intoto.json", ".sig", ".sigstore.json")
+    assert names(world.dist) == [f"{NAME}.tar.zst{end}" for end in ends]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.support.front import Front
     from tests.support.scripted_server import Received, Reply
 
-FILES = [f"{NAME}.tar.zst", f"{NAME}.tar.zst.sig", f"{NAME}.tar.zst.sigstore.json"]
+FILES = [f"{NAME}.tar.zst{end}" for end in ("", ".intoto.json", ".sig", ".sigstore.json")]
 PAGE = resource.getpagesize()
 
 

@@ -13,25 +13,28 @@ The steps, each owned by one function:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from petra.archive import members
 from petra.archive.framing import framing
-from petra.archive.plan import Plan
+from petra.archive.plan import Plan, Text
 from petra.archive.sink import FileSink
 from petra.archive.writer import FETCHERS, pack
 from petra.bundle.describe import UNVERIFIED, Contents, bundle_members
+from petra.bundle.metadata import load_metadata
 from petra.bundle.needs import read_platform, settle, wanted_charts
+from petra.bundle.provenance import Invocation, make_statement
 from petra.bundle.resolve import make_lock, resolve
-from petra.bundle.signatures import bundle_path, signature_path, write_signatures
+from petra.bundle.signatures import remove_signatures, write_signatures
 from petra.content.stream import fetch_document
 from petra.trust.documents import signature_documents
 from petra.trust.verdict import SignatureVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
-    from datetime import datetime
     from pathlib import Path
 
     from petra.archive.blobs import BlobStore
@@ -88,6 +91,7 @@ class Output:
         mtime: every member's time, seconds since 1970; None for the lock's.
         store: takes a copy of each blob that it has not; None for no copies.
         fetchers: connections that fetch at once.
+        flags: what the caller chose beside the spec; the provenance tells it.
     """
 
     path: Path
@@ -95,16 +99,26 @@ class Output:
     mtime: int | None = None
     store: BlobStore | None = None
     fetchers: int = FETCHERS
+    flags: Mapping[str, bool | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """What was written."""
+    """What was written.
+
+    Attributes:
+        path: the bundle.
+        packed: its digest and size.
+        contents: what it holds.
+        signatures: both forms of its signature; none for an unsigned bundle.
+        provenance: its provenance; None for an unsigned bundle.
+    """
 
     path: Path
     packed: Packed
     contents: Contents
     signatures: tuple[Path, ...]
+    provenance: Path | None
 
 
 def prepare(request: Request) -> Prepared:
@@ -193,17 +207,26 @@ def create(
         progress.on_start(path.name, plan.size)
         packed = pack(plan, sink, progress, output.store, output.fetchers)
         # The signatures come first: a bundle is never there unsigned.
-        signatures = write_signatures(path, packed.digest, who) if who else ()
+        statement = _statement(plan, packed, output) if who else None
+        written = write_signatures(path, packed.digest, who, statement) if who else ()
         sink.commit()
         progress.on_done()
     finally:
         sink.abort()
     if not who:
-        _remove_signatures(path)
-    return Created(path, packed, contents, signatures)
+        remove_signatures(path)
+    return Created(path, packed, contents, written[:2], written[2] if written else None)
 
 
-def _remove_signatures(path: Path) -> None:
-    """Remove the signatures of a bundle that an unsigned one has replaced: they fit no more."""
-    for name in (signature_path(path), bundle_path(path)):
-        name.unlink(missing_ok=True)
+def _statement(plan: Plan, packed: Packed, output: Output) -> bytes:
+    """Return the provenance of the bundle that `plan` describes. Its own documents say what."""
+    head = {member.name: member for member in plan.members[: len(members.HEAD)]}
+    metadata = head[members.METADATA]
+    assert isinstance(metadata, Text)  # noqa: S101  # for mypy: all of the head is text
+    how = Invocation(
+        spec=head[members.SPEC].digest,
+        lock=head[members.LOCK].digest,
+        started=datetime.fromtimestamp(plan.mtime, UTC),
+        flags={"format": output.form, **output.flags},
+    )
+    return make_statement(output.path.name, packed.digest, load_metadata(metadata.data), how)

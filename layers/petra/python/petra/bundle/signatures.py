@@ -1,18 +1,21 @@
-"""The signature files beside a bundle: ``FILE.sig`` and ``FILE.sigstore.json``."""
+"""The files beside a bundle: ``FILE.sig``, ``FILE.sigstore.json``, ``FILE.intoto.json``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from petra.archive.sink import FileSink
+from petra.bundle.provenance import PROVENANCE_SUFFIX
 from petra.content.digest import Hasher
 from petra.errors import NotFoundError, SignatureError, StorageError
+from petra.oci.media_types import IN_TOTO
 from petra.trust.blob import (
     BUNDLE_SUFFIX,
     SIGNATURE_SUFFIX,
     signature_file,
     sigstore_bundle,
 )
+from petra.trust.dsse import sign_envelope
 from petra.trust.sigstore import BUNDLE_LIMIT
 
 if TYPE_CHECKING:
@@ -36,6 +39,11 @@ def bundle_path(file: Path) -> Path:
     return file.with_name(file.name + BUNDLE_SUFFIX)
 
 
+def provenance_path(file: Path) -> Path:
+    """Return the path of the ``.intoto.json`` beside `file`."""
+    return file.with_name(file.name + PROVENANCE_SUFFIX)
+
+
 def hash_source(source: Source, progress: Progress) -> Digest:
     """Return the digest of all of `source`, read once in constant memory.
 
@@ -56,18 +64,21 @@ def hash_source(source: Source, progress: Progress) -> Digest:
     return hasher.digest()
 
 
-def write_signatures(file: Path, digest: Digest, signer: Signer) -> tuple[Path, Path]:
+def write_signatures(
+    file: Path, digest: Digest, signer: Signer, statement: bytes | None = None
+) -> tuple[Path, ...]:
     """Sign what has `digest` and write both forms of the signature beside `file`.
 
-    Either form appears whole or not at all, and neither before both are on the disk.
+    Each file appears whole or not at all, and none before all are on the disk.
 
     Args:
         file: the signed file's path; not read.
         digest: its digest.
         signer: who signs.
+        statement: the file's provenance, which is signed and written too; None for none.
 
     Returns:
-        The paths of ``.sig`` and ``.sigstore.json``.
+        The paths of ``.sig`` and ``.sigstore.json``, and of ``.intoto.json`` if it was written.
 
     Raises:
         AccessError: the signer refuses.
@@ -81,6 +92,8 @@ def write_signatures(file: Path, digest: Digest, signer: Signer) -> tuple[Path, 
         signature_path(file): signature_file(der),
         bundle_path(file): sigstore_bundle(digest, der, signer.public_key),
     }
+    if statement is not None:
+        contents[provenance_path(file)] = sign_envelope(IN_TOTO, statement, signer)
     sinks: list[FileSink] = []
     try:
         for path, data in contents.items():
@@ -91,7 +104,23 @@ def write_signatures(file: Path, digest: Digest, signer: Signer) -> tuple[Path, 
     finally:
         for sink in sinks:
             sink.abort()
-    return signature_path(file), bundle_path(file)
+    return tuple(contents)
+
+
+def remove_signatures(file: Path) -> None:
+    """Remove the files beside a bundle that an unsigned one has replaced: they fit no more."""
+    for path in (signature_path(file), bundle_path(file), provenance_path(file)):
+        path.unlink(missing_ok=True)
+
+
+def read_provenance(file: Path) -> bytes | None:
+    """Return the content of the ``.intoto.json`` beside a bundle, None where there is none.
+
+    Raises:
+        SignatureError: it is too large.
+        StorageError: it cannot be read.
+    """
+    return _read(provenance_path(file))
 
 
 def read_signatures(file: Path, named: Path | None = None) -> tuple[bytes | None, bytes | None]:

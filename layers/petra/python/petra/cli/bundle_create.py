@@ -58,8 +58,8 @@ def command(
 ) -> None:
     """Make a bundle from a spec: resolve, verify, pack and sign.
 
-    Writes DIR/NAME-VERSION.tar.zst with its signatures .sig and .sigstore.json. Nothing shows
-    under these names before all of it is well.
+    Writes DIR/NAME-VERSION.tar.zst with its signatures .sig and .sigstore.json, and its signed
+    provenance .intoto.json. Nothing shows under these names before all of it is well.
     """
     with ThreadPoolExecutor(1) as pool:
         early = _unseal_early(call.settings, pool)
@@ -102,12 +102,17 @@ def _create(
         warn_of_missing(call, prepared.settled.missing)
         files = prepared.settled.files
         contents = Contents(prepared.resolution, prepared.lock, files, components(files), verdicts)
+        flags = {
+            "locked": wanted.locked is not None,
+            "allowMissingImages": wanted.allow_missing_images,
+        }
         output = Output(
             folder / f"{spec.stem}.{form}",
             form,
             source_date_epoch(),
             wanted.sources.store,
             call.settings.connections or FETCHERS,
+            flags,
         )
         return create(contents, output, signer, progress)
 
@@ -188,6 +193,7 @@ def _value(created: Created) -> dict[str, Any]:
         "digest": created.packed.digest,
         "size": created.packed.size,
         "signatures": [str(path) for path in created.signatures],
+        "provenance": str(created.provenance) if created.provenance else None,
         **lock_value(created.contents.lock),
     }
 
@@ -201,4 +207,5 @@ def _lines(created: Created) -> list[tuple[str, str]]:
         ("holds", f"{len(lock.images)} images, {len(lock.charts)} charts"),
     ]
     signatures = [("signature", str(path)) for path in created.signatures]
+    signatures += [("provenance", str(created.provenance))] if created.provenance else []
     return lines + (signatures or [("signature", "none: output.sign is false in the spec")])

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="The signature, .sig or .sigstore.json, instead of those beside the bundle.",
 )
-def command(call: Call, file: str, signature: str | None) -> None:
+@click.option(
+    "--provenance",
+    is_flag=True,
+    help="Check the bundle's provenance, .intoto.json, too; refuse a bundle without one.",
+)
+def command(call: Call, file: str, signature: str | None, provenance: bool) -> None:  # noqa: FBT001  # a flag
     """Check a bundle's signature and every member, in one pass over the file.
 
     Nothing in the file is interpreted before the signature has been found good. Exit status 3
     says that the bundle is not what it should be.
     """
-    with verified(call, file, signature) as bundle:
+    with verified(call, file, signature, provenance=provenance) as bundle:
         metadata = bundle.metadata
         skipped = metadata.skipped()
         value = {
@@ -41,6 +46,8 @@ def command(call: Call, file: str, signature: str | None) -> None:
             "members": len(bundle.archive.reader.members),
             "skipped": skipped,
         }
+    if provenance:
+        value["provenance"] = True
     for step, reasons in skipped.items():
         call.console.warn(f"the sender skipped: {step} ({'; '.join(reasons)})")
     lines = [
@@ -50,4 +57,6 @@ def command(call: Call, file: str, signature: str | None) -> None:
         f"signed by sha256:{value['key']}",
         f"members   {value['members']}, each with the digest that the metadata says",
     ]
+    if provenance:
+        lines.append("made from its images and charts alone, as its provenance says")
     call.console.result(value, "\n".join(lines))

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def verified(
-    call: Call, file: str, signature: str | None = None, *, key: str | None = None
+    call: Call,
+    file: str,
+    signature: str | None = None,
+    *,
+    key: str | None = None,
+    provenance: bool = False,
 ) -> Iterator[VerifiedBundle]:
     """Verify the bundle `file` and give it, held open.
 
@@ -27,13 +32,15 @@ def verified(
         file: the bundle's path.
         signature: the signature file that the user names.
         key: the public key's place; None to take it from the settings, which must have one.
+        provenance: whether the bundle's provenance is checked too, by the same keys.
 
     Raises:
         SettingError: no public key is given.
         VerificationError: the bundle is not what it should be.
     """
     from petra.archive.source import FileSource  # noqa: PLC0415  # start-up time
-    from petra.bundle.signatures import read_signatures  # noqa: PLC0415  # as above
+    from petra.bundle.provenance import check_provenance  # noqa: PLC0415  # as above
+    from petra.bundle.signatures import read_provenance, read_signatures  # noqa: PLC0415  # as above
     from petra.bundle.verify import verify_bundle  # noqa: PLC0415  # as above
     from petra.cli.keys import public_keys  # noqa: PLC0415  # as above
 
@@ -41,8 +48,13 @@ def verified(
     path = Path(file)
     with FileSource(path) as source:
         signatures = read_signatures(path, Path(signature) if signature else None)
+        envelope = read_provenance(path) if provenance else None
         with call.console.progress() as progress:
             found = verify_bundle(source, signatures, keys, progress)
+        if provenance:
+            check_provenance(
+                envelope, found.archive.digest, found.metadata, keys, where=source.name
+            )
         yield found
 
 

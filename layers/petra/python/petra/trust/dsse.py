@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from petra.errors import SignatureError
-from petra.trust.text import decode_base64
+from petra.content.digest import Digest
+from petra.errors import SettingError, SignatureError
+from petra.trust.text import decode_base64, encode_base64
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from petra.trust.keys import PublicKey
+    from petra.trust.signer import Signer
 
 #: Envelopes may carry several signatures; a hostile one may not make us check thousands.
 SIGNATURE_LIMIT: Final = 16
@@ -71,4 +79,45 @@ def parse_envelope(value: Any, *, where: str) -> Envelope:
             )
             for item in signatures
         ),
+    )
+
+
+def sign_envelope(payload_type: str, payload: bytes, signer: Signer) -> bytes:
+    """Return the envelope of `payload`, signed, as a file has it.
+
+    Args:
+        payload_type: what the payload is.
+        payload: its bytes.
+        signer: who signs; only the digest of both is sent to it.
+
+    Raises:
+        PetraError: what the signer raises.
+    """
+    signature = signer.sign_digest(Digest.of(pae(payload_type, payload)))
+    value = {
+        "payloadType": payload_type,
+        "payload": encode_base64(payload),
+        "signatures": [{"sig": encode_base64(signature)}],
+    }
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def verify_envelope(envelope: Envelope, keys: Sequence[PublicKey], *, where: str) -> PublicKey:
+    """Return the first of `keys` that made one of the signatures.
+
+    Raises:
+        SettingError: there is no key.
+        SignatureError: none of them did.
+    """
+    if not keys:
+        raise SettingError("no public key to verify with", where=where, hint="name one with --key")
+    for key in keys:
+        if any(key.verifies(signature, envelope.signed) for signature in envelope.signatures):
+            return key
+    raise SignatureError(
+        "signature does not verify",
+        where=where,
+        expected="a signature by " + " or ".join(map(str, keys)),
+        hint="it was changed after signing, or another key signed it: get it anew, or give the "
+        "signer's public key",
     )
