@@ -57,6 +57,7 @@ class Reply:
         endless: repeat the body until the client goes away.
         delay: seconds to wait before answering.
         pace: seconds to wait after each kilobyte of the body.
+        lost: hang up and answer nothing.
     """
 
     status: int = 200
@@ -69,6 +70,7 @@ class Reply:
     endless: bool = False
     delay: float = 0.0
     pace: float = 0.0
+    lost: bool = False
 
 
 Step: TypeAlias = Reply | Callable[[Received], Reply]
@@ -194,6 +196,9 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815
 
     def _send(self, reply: Reply) -> None:
+        if reply.lost:
+            self.close_connection = True
+            return
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)

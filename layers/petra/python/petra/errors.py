@@ -42,6 +42,9 @@ class PetraError(Exception):
         expected: what should have been there.
         found: what was there instead.
         hint: what the reader can do next; the class's `usual_hint` where None.
+
+    Attributes:
+        status: the HTTP status that the other side answered, where it is that.
     """
 
     code: ClassVar[str] = "PETRA_ERROR"
@@ -64,6 +67,7 @@ class PetraError(Exception):
         self.expected = None if expected is None else str(expected)
         self.found = None if found is None else str(found)
         self.hint = hint
+        self.status: int | None = None
 
     def name(self, subject: str) -> None:
         """Name `subject` too, what the user calls it, unless the error does already.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from petra.content.descriptor import Descriptor
@@ -86,6 +87,39 @@ class Storage(Fetcher, Protocol):
             DigestMismatchError: the bytes are others.
             SizeMismatchError: there are fewer or more of them.
             NoSpaceError: the disk is full.
+        """
+        ...
+
+
+@runtime_checkable
+class RemoteStorage(Storage, Protocol):
+    """A Storage far away, beside others at one host that can hand content over to each other."""
+
+    @property
+    def registry(self) -> str:
+        """The host."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Its name there."""
+        ...
+
+    def mount(self, descriptor: Descriptor, source: str, /) -> bool:
+        """Take a blob over from `source`, the path of another one at the same host.
+
+        Returns:
+            Whether that was done. If not, the blob is to be sent.
+        """
+        ...
+
+    def send(self, descriptor: Descriptor, open_content: Callable[[], ByteStream], /) -> None:
+        """Store content without asking whether it is there, checked as :meth:`push` checks it.
+
+        `open_content` is called again where the sending breaks and is begun anew.
+
+        Raises:
+            PetraError: as for :meth:`push`.
         """
         ...
 

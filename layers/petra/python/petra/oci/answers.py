@@ -13,6 +13,7 @@ from petra.encoding.json import load_json
 from petra.errors import (
     AccessError,
     FormatError,
+    NoSpaceError,
     NotFoundError,
     PetraError,
     RateLimitedError,
@@ -34,6 +35,7 @@ _PIECE: Final = 64 * 1024
 _NOT_FOUND: Final = 404
 _REFUSED: Final = frozenset({401, 403})
 _RATE_LIMITED: Final = 429
+_NO_SPACE: Final = 507
 #: What reading from a broken connection can raise under urllib3.
 BROKEN: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
 
@@ -252,6 +254,14 @@ def failure(
         retry_after: the seconds that a 429 asked to wait.
         hint: what the reader can do about a refusal, 401 or 403.
     """
+    error = _failure(answer, subject, retry_after, hint)
+    error.status = answer.status
+    return error
+
+
+def _failure(
+    answer: Answer, subject: str, retry_after: float | None, hint: str | None
+) -> PetraError:
     detail = _detail(answer)
     status, where = answer.status, str(answer.url)
     said = f" ({detail})" if detail else ""
@@ -275,6 +285,12 @@ def failure(
             retry_after=retry_after,
             where=where,
             hint=f"{wait} and try again, log in for a higher limit, or set a mirror",
+        )
+    if status == _NO_SPACE:
+        return NoSpaceError(
+            f"{answer.url.authority} has no room for {subject}{said}",
+            where=where,
+            hint="make room at the registry, and run the same call again",
         )
     return TransportError(
         f"{answer.url.authority} answered HTTP {status} for {subject}{said}",

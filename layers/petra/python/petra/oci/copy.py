@@ -1,18 +1,18 @@
-"""Copies a graph of content from one target to another."""
+"""Copies graphs of content from one target to others."""
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from petra.content.stream import BytesStream, fetch_document
+from petra.content.needs import in_order_of_need
+from petra.content.stream import fetch_document
 from petra.errors import FormatError
 from petra.oci.manifest import Manifest, parse_manifest
 from petra.oci.media_types import is_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from petra.content.descriptor import Descriptor
     from petra.content.digest import Digest
@@ -92,6 +92,22 @@ def _visit(
     graph.add(manifest)
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Something to be copied.
+
+    Attributes:
+        target: where to; it checks what it takes.
+        roots: manifests, indexes or blobs, each brought before the next one: what refers to an
+            image comes after it.
+        then: called once all of them are in place: to tag them.
+    """
+
+    target: Storage
+    roots: tuple[Descriptor, ...]
+    then: Callable[[], object] | None = None
+
+
 def copy_graph(
     source: Fetcher,
     target: Storage,
@@ -103,13 +119,30 @@ def copy_graph(
 ) -> None:
     """Copy `root` and all that it needs, children before parents, each piece once.
 
-    What the target has is not sent again, so a copy that failed goes on from there. Children of
+    Raises:
+        PetraError: as for :func:`copy_graphs`.
+    """
+    copy_graphs(source, [Copy(target, (root,))], workers=workers, select=select, notify=notify)
+
+
+def copy_graphs(
+    source: Fetcher,
+    copies: Sequence[Copy],
+    *,
+    workers: int = 4,
+    select: Callable[[Descriptor], bool] | None = None,
+    notify: Callable[[Descriptor, bool], None] | None = None,
+) -> None:
+    """Copy graphs to one or several targets, children before parents, each piece once a target.
+
+    What a target has is not sent again, so a copy that failed goes on from there. Children of
     something present are looked at all the same: it may have come without some of its platforms.
+    A blob that several repositories of a registry need is sent to one of them and mounted by the
+    others. A copy is whole as soon as it can be; nothing waits for the others.
 
     Args:
         source: where the content is.
-        target: where it goes; it checks what it takes.
-        root: a manifest, an index or a blob.
+        copies: what goes where, in the order in which it is begun.
         workers: how many pieces are under way at once.
         select: says of each successor whether it goes along; None for all of them.
         notify: called after each piece with its descriptor and whether it was sent, from any
@@ -117,52 +150,16 @@ def copy_graph(
 
     Raises:
         NotFoundError: the source lacks a piece.
-        VerificationError: a piece is not what its descriptor says, or the graph is beyond bounds.
+        VerificationError: a piece is not what its descriptor says, or a graph is beyond bounds.
         PetraError: what else either side raises.
     """
-    graph = walk_graph(source, root, select=select)
+    from petra.oci.copy_steps import Steps  # noqa: PLC0415  # who walks graphs only needs none
 
-    def copy(node: Descriptor) -> None:
-        sent = not target.exists(node)
-        if sent:
-            _send(source, target, node, graph)
-        if notify is not None:
-            notify(node, sent)
-
-    with ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="copy") as pool:
-        for batch in (graph.blobs.values(), *_batches(graph)):
-            _run_all(pool, copy, batch)
+    steps = Steps(source, notify or _tell_nobody)
+    for copy in copies:
+        steps.add(copy, [walk_graph(source, root, select=select) for root in copy.roots])
+    in_order_of_need(steps.run, steps.needs, workers=max(1, workers))
 
 
-def _send(source: Fetcher, target: Storage, node: Descriptor, graph: Graph) -> None:
-    manifest = graph.manifests.get(node.digest)
-    stream = source.fetch(node) if manifest is None else BytesStream(manifest.raw)
-    with stream:
-        target.push(node, stream)
-
-
-def _batches(graph: Graph) -> list[list[Descriptor]]:
-    """Group manifests by height, so that each batch needs only what came in earlier ones."""
-    heights: dict[Digest, int] = {}
-    batches: list[list[Descriptor]] = []
-    for digest, manifest in graph.manifests.items():
-        below = (heights.get(child.digest, -1) for child in manifest.successors())
-        heights[digest] = height = 1 + max(below, default=-1)
-        if height == len(batches):
-            batches.append([])
-        batches[height].append(manifest.descriptor)
-    return batches
-
-
-def _run_all(
-    pool: ThreadPoolExecutor, copy: Callable[[Descriptor], None], nodes: Iterable[Descriptor]
-) -> None:
-    """Run `copy` on all nodes; the first failure stops those that have not begun, and is raised."""
-    futures = [pool.submit(copy, node) for node in nodes]
-    try:
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-    finally:
-        for future in futures:
-            future.cancel()
-    for future in done:
-        future.result()
+def _tell_nobody(_: Descriptor, __: bool, /) -> None:  # noqa: FBT001  # as notify is called
+    """Do nothing."""

@@ -44,6 +44,8 @@ class RegistryOptions:
         connections: idle connections kept for each server.
         timeout: seconds without a byte after which a connection counts as lost.
         retries: tries after the first, for each request and each place in a blob.
+        chunk_size: bytes that one request of an upload carries at most, in whole MiB; 0 to send
+            each blob whole, unless the registry asks for parts.
     """
 
     insecure_registries: frozenset[str] = frozenset()
@@ -53,6 +55,7 @@ class RegistryOptions:
     connections: int = 8
     timeout: float = 30.0
     retries: int = 5
+    chunk_size: int = 0
 
 
 class RegistryClient:
@@ -134,7 +137,7 @@ class RegistryClient:
         host = self._endpoint(registry, self._api(reference.api_host), name, label=reference.name)
         mirror = self.options.mirrors.get(registry)
         mirrors = [self._mirror(registry, mirror, name)] if mirror else []
-        return Repository(reference, host, mirrors)
+        return Repository(reference, host, mirrors, chunk_size=self.options.chunk_size)
 
     def _api(self, host: str, scheme: str = "") -> Url:
         """Return where the API of `host` is; plain HTTP only where it may be spoken."""

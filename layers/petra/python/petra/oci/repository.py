@@ -53,10 +53,19 @@ class Repository:
         reference: its name.
         host: where it is.
         mirrors: where it is read from first.
+        chunk_size: see :class:`Uploader`.
     """
 
-    def __init__(self, reference: Reference, host: Endpoint, mirrors: list[Endpoint]) -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        host: Endpoint,
+        mirrors: list[Endpoint],
+        *,
+        chunk_size: int = 0,
+    ) -> None:
         self.reference = reference
+        self._uploader = Uploader(host, chunk_size)
         self._host = host
         self._mirrors = mirrors
         self._fallback_lock = threading.Lock()
@@ -65,6 +74,16 @@ class Repository:
     def name(self) -> str:
         """``registry/repository``."""
         return self.reference.name
+
+    @property
+    def registry(self) -> str:
+        """The host, as references have it."""
+        return self.reference.registry
+
+    @property
+    def path(self) -> str:
+        """The repository's name at its registry."""
+        return self.reference.repository
 
     # Reading.
 
@@ -177,14 +196,34 @@ class Repository:
             SizeMismatchError: there are fewer or more of them.
             PetraError: as for ``Transport.send``.
         """
-        if self.exists(descriptor):
-            return
+        present = self.exists(descriptor)
         if not media_types.is_manifest(descriptor.media_type):
-            Uploader(self._host).push(descriptor, content)
+            if not present:
+                self._uploader.push(descriptor, content)
             return
-        raw = VerifyReader(content, descriptor, where=self._host.subject(descriptor.digest)).read()
-        answer = self._put_manifest(raw, descriptor.media_type, descriptor.digest)
-        self._list_referrer(raw, descriptor, answer)
+        where = self._host.subject(descriptor.digest)
+        raw = VerifyReader(content, descriptor, where=where).read()
+        subject = parse_manifest(raw, descriptor.media_type, where=where).subject
+        if present and (subject is None or self._lists(descriptor, subject)):
+            return
+        self._store_manifest(raw, descriptor)
+
+    def send(self, descriptor: Descriptor, open_content: Callable[[], ByteStream]) -> None:
+        """Store content without asking whether it is there, and begin anew where that breaks.
+
+        Args:
+            descriptor: a manifest or a blob.
+            open_content: gives its bytes from the first one on, as often as it is called.
+
+        Raises:
+            PetraError: as for :meth:`push`.
+        """
+        if not media_types.is_manifest(descriptor.media_type):
+            self._uploader.send(descriptor, open_content)
+            return
+        where = self._host.subject(descriptor.digest)
+        with VerifyReader(open_content(), descriptor, where=where) as content:
+            self._store_manifest(content.read(), descriptor)
 
     def mount(self, descriptor: Descriptor, source: str) -> bool:
         """Let the registry take a blob over from another of its repositories.
@@ -202,7 +241,7 @@ class Repository:
         """
         if not REPOSITORY_PATTERN.fullmatch(source):
             raise UsageError("not the name of a repository", where=source[:300])
-        return Uploader(self._host).mount(descriptor, source)
+        return self._uploader.mount(descriptor, source)
 
     def tag(self, descriptor: Descriptor, reference: str) -> None:
         """Let the tag `reference` stand for `descriptor`, a manifest, from now on.
@@ -271,7 +310,16 @@ class Repository:
             )
         return answer
 
-    def _list_referrer(self, raw: bytes, descriptor: Descriptor, answer: Answer) -> None:
+    def _lists(self, referrer: Descriptor, subject: Descriptor) -> bool:
+        """Say whether `referrer`, which is there, is shown.
+
+        Whoever pushed it may have been killed before it was.
+        """
+        listed = list_referrers(self._host, subject.digest)
+        return any(one.digest == referrer.digest for one in listed)
+
+    def _store_manifest(self, raw: bytes, descriptor: Descriptor) -> None:
+        answer = self._put_manifest(raw, descriptor.media_type, descriptor.digest)
         manifest = parse_manifest(
             raw, descriptor.media_type, where=self._host.subject(descriptor.digest)
         )

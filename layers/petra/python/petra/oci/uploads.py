@@ -6,17 +6,20 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from petra.content.stream import VerifyReader
-from petra.errors import PetraError, TransportError
+from petra.errors import AccessError, PetraError, RateLimitedError, TransportError
+from petra.oci.answers import ConnectionLostError
+from petra.oci.retry import RETRYABLE
 from petra.oci.transport import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from petra.content.descriptor import Descriptor
     from petra.content.protocols import ByteStream
     from petra.oci.answers import Answer
     from petra.oci.auth import ScopedAuth
     from petra.oci.endpoint import Endpoint
+    from petra.oci.retry import RetryPolicy
     from petra.oci.urls import Url
 
 _PIECE: Final = 1024 * 1024
@@ -25,6 +28,8 @@ _PART_PIECES: Final = 16
 _MAX_PART: Final = 1024**3
 _STARTED: Final = 202
 _CREATED: Final = 201
+#: How registries without mounts, or without the other repository, refuse one.
+_NO_MOUNTS: Final = frozenset({400, 404, 405, 501})
 _DONE: Final = frozenset({200, 201, 204})
 _OCTETS: Final = {"Content-Type": "application/octet-stream"}
 
@@ -36,10 +41,13 @@ class Uploader:
 
     Args:
         endpoint: the repository.
+        chunk_size: bytes that one request carries at most, whole MiB; 0 for whole blobs, unless
+            the registry asks for parts.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, chunk_size: int = 0) -> None:
         self._endpoint = endpoint
+        self._chunk_size = chunk_size
 
     def push(self, descriptor: Descriptor, content: ByteStream) -> None:
         """Upload `content`, checked against `descriptor` before its last bytes leave.
@@ -49,11 +57,34 @@ class Uploader:
             SizeMismatchError: there are fewer or more of them.
             PetraError: as for ``Transport.send``.
         """
-        auth = self._endpoint.writing()
-        subject = self._subject(descriptor)
-        verified = VerifyReader(content, descriptor, where=subject)
-        start = self._endpoint.request("POST", "blobs/uploads/", subject, ok=frozenset({_STARTED}))
-        self._send_session(start, auth, descriptor, verified)
+        answer, auth = self._begin(descriptor)
+        self._send_content(answer, auth, descriptor, content)
+
+    def send(self, descriptor: Descriptor, open_content: Callable[[], ByteStream]) -> None:
+        """Upload as :meth:`push` does, and begin anew where that breaks and another try can help.
+
+        Args:
+            descriptor: the blob.
+            open_content: gives its bytes from the first one on, as often as it is called.
+
+        Raises:
+            PetraError: as for :meth:`push`.
+        """
+        retry = self._endpoint.transport.retry
+        attempt = 0
+        while True:
+            # What is asked before bytes flow is repeated by the transport already.
+            answer, auth = self._begin(descriptor)
+            try:
+                with open_content() as content:
+                    return self._send_content(answer, auth, descriptor, content)
+            except TransportError as error:
+                whole = descriptor.size <= _PIECE and not self._part(answer)
+                if whole or attempt >= retry.retries or not _worth_repeating(error, retry):
+                    raise
+                wait = error.retry_after if isinstance(error, RateLimitedError) else None
+            retry.pause(attempt, wait)
+            attempt += 1
 
     def mount(self, descriptor: Descriptor, source: str) -> bool:
         """Let the registry take the blob over from `source`, another of its repositories.
@@ -63,9 +94,12 @@ class Uploader:
         """
         auth = self._endpoint.writing(source)
         path = f"blobs/uploads/?mount={descriptor.digest}&from={source}"
-        ok = frozenset({_CREATED, _STARTED})
+        ok = frozenset({_CREATED, _STARTED, *_NO_MOUNTS})
         request = self._endpoint.request("POST", path, self._subject(descriptor), ok=ok)
-        answer = self._send(request, auth)
+        try:
+            answer = self._send(request, auth)
+        except AccessError:
+            return False  # to that repository perhaps; to this one, sending will tell
         if answer.status == _STARTED:
             # It began an upload instead, by its right.
             self._cancel(self._location(answer), auth)
@@ -79,14 +113,24 @@ class Uploader:
     def _subject(self, descriptor: Descriptor) -> str:
         return f"blob {descriptor.digest} of {self._endpoint.label}"
 
-    def _send_session(
-        self, start: Request, auth: ScopedAuth, descriptor: Descriptor, content: VerifyReader
+    def _begin(self, descriptor: Descriptor) -> tuple[Answer, ScopedAuth]:
+        auth = self._endpoint.writing()
+        subject = self._subject(descriptor)
+        start = self._endpoint.request("POST", "blobs/uploads/", subject, ok=frozenset({_STARTED}))
+        return self._send(start, auth), auth
+
+    def _part(self, answer: Answer) -> int:
+        """Return how many pieces one PATCH carries; 0 where the blob goes whole."""
+        return _part_pieces(answer.headers.get("OCI-Chunk-Min-Length"), self._chunk_size)
+
+    def _send_content(
+        self, answer: Answer, auth: ScopedAuth, descriptor: Descriptor, content: ByteStream
     ) -> None:
-        answer = self._send(start, auth)
         session = self._location(answer)
+        verified = VerifyReader(content, descriptor, where=self._subject(descriptor))
         try:
-            part = _part_pieces(answer.headers.get("OCI-Chunk-Min-Length"))
-            pieces = _pieces(content)
+            part = self._part(answer)
+            pieces = _pieces(verified)
             if part and descriptor.size:
                 session = self._send_parts(session, auth, descriptor, pieces, part)
                 self._put(session, auth, descriptor, b"", 0)
@@ -162,12 +206,24 @@ class Uploader:
             return
 
 
-def _part_pieces(minimum: str | None) -> int:
-    """Return how many pieces one PATCH carries; 0 where the registry asks for no parts."""
+def _part_pieces(minimum: str | None, chunk_size: int = 0) -> int:
+    """Return how many pieces one PATCH carries; 0 where nobody asks for parts.
+
+    Args:
+        minimum: what the registry asks for at least.
+        chunk_size: what was asked for here, in bytes; the registry's wish goes first.
+    """
+    pieces = max(1, chunk_size // _PIECE) if chunk_size else 0
     if not minimum or not minimum.strip().isdigit():
-        return 0
+        return pieces
     wanted = min(int(minimum.strip()[:18]), _MAX_PART)
-    return max(_PART_PIECES, -(-wanted // _PIECE)) if wanted else 0
+    return max(pieces or _PART_PIECES, -(-wanted // _PIECE)) if wanted else pieces
+
+
+def _worth_repeating(error: TransportError, retry: RetryPolicy) -> bool:
+    if isinstance(error, RateLimitedError) and (error.retry_after or 0) > retry.patience:
+        return False
+    return isinstance(error, ConnectionLostError) or error.status in RETRYABLE
 
 
 def _pieces(content: VerifyReader) -> Iterator[memoryview]:
