@@ -12,6 +12,7 @@ from petra.errors import SignatureError, TransportError
 from petra.oci.referrers import Attachment
 from petra.trust.documents import signature_documents
 from petra.trust.image import verify_image
+from petra.trust.signers import KeySigners
 from petra.trust.sigstore import BUNDLE_LIMIT
 from tests.support import signing
 from tests.support.signing import image, key, public
@@ -39,7 +40,7 @@ def test_signatures_of_both_forms_are_fetched_and_verify() -> None:
     documents = signature_documents([attachment(one) for one in made], store(*made))
     assert [one.scheme for one in documents] == ["tag", "referrer"]
     for document in documents:
-        assert verify_image(SUBJECT, [document], [public(key())], where="app").verified
+        assert verify_image(SUBJECT, [document], KeySigners((public(key()),)), where="app").verified
 
 
 def test_other_attachments_are_not_even_fetched() -> None:

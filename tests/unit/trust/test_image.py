@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 
 from petra.errors import SettingError, SignatureError
 from petra.trust.image import SignatureDocument, SignatureVerdict, verify_image
+from petra.trust.signers import KeySigners
 from tests.support import signing
 from tests.support.signing import bundle, envelope, image, key, payload, public, statement, text
 
@@ -25,9 +26,8 @@ STRANGER = key("stranger")
 
 
 def verify(*documents: SignatureDocument, keys: Sequence[Any] = (SIGNER,)) -> SignatureVerdict:
-    return verify_image(
-        SUBJECT, documents, [public(one) for one in keys], where="registry.example/app:1"
-    )
+    signers = KeySigners(tuple(public(one) for one in keys))
+    return verify_image(SUBJECT, documents, signers, where="registry.example/app:1")
 
 
 def refuse(*documents: SignatureDocument, why: str) -> None:

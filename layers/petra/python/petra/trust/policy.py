@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from petra.errors import PolicyError, SettingError, SignatureError
+from petra.trust.attestation import AttestationVerdict, verify_attestations
 from petra.trust.image import no_signature, verify_image
+from petra.trust.signers import KeySigners
 from petra.trust.verdict import SignatureVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from petra.content.descriptor import Descriptor
+    from petra.content.digest import Digest
     from petra.trust.documents import SignatureDocument
     from petra.trust.keys import PublicKey
 
@@ -44,6 +48,18 @@ class SignaturePolicy(Protocol):
         """
         ...
 
+    def attested(
+        self, subjects: Sequence[Digest], documents: Sequence[SignatureDocument], /, *, where: str
+    ) -> AttestationVerdict:
+        """Return which attestations of an image are vouched for.
+
+        Args:
+            subjects: the image's digest, and those of its platforms that may stand in its stead.
+            documents: the attestations that were found.
+            where: the image's reference, for errors.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
@@ -59,7 +75,39 @@ class KeyPolicy:
         self, subject: Descriptor, documents: Sequence[SignatureDocument], /, *, where: str
     ) -> SignatureVerdict:
         """Return the verdict of ``verify_image``, which see."""
-        return verify_image(subject, documents, self.keys, where=where)
+        return verify_image(subject, documents, KeySigners(self.keys), where=where)
+
+    def attested(
+        self, subjects: Sequence[Digest], documents: Sequence[SignatureDocument], /, *, where: str
+    ) -> AttestationVerdict:
+        """Return the verdict of ``verify_attestations``, which see."""
+        return verify_attestations(subjects, documents, KeySigners(self.keys), where=where)
+
+
+def key_policy(
+    keys: Sequence[PublicKey], *, min_age: timedelta | None = None, where: str
+) -> KeyPolicy:
+    """Return the policy that asks for a signature by one of `keys`.
+
+    Args:
+        keys: at least one.
+        min_age: what was asked for beside the keys; a bare key's signature says nothing of when it
+            was made, so that no age can be asked of it.
+        where: what to name in an error.
+
+    Raises:
+        SettingError: there is no key, or an age is asked for.
+    """
+    if min_age is not None:
+        raise SettingError(
+            "a minimum age is asked of signatures by a key, which say nothing of their time",
+            where=where,
+            expected="identities beside minAge, or keys without it",
+            hint="only keyless signatures have a verified time: name identities, or leave minAge "
+            "out",
+        )
+    KeySigners(tuple(keys))
+    return KeyPolicy(tuple(keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +137,21 @@ class SkipPolicy:
     ) -> SignatureVerdict:
         """Return a verdict that says skipped."""
         return SignatureVerdict(subject.digest, skipped=self.reason)
+
+    def attested(
+        self,
+        subjects: Sequence[Digest],  # noqa: ARG002  # the protocol's
+        documents: Sequence[SignatureDocument],
+        /,
+        *,
+        where: str,  # noqa: ARG002  # as above
+    ) -> AttestationVerdict:
+        """Return that nobody vouches for any."""
+        refused = (
+            f"{one.scheme} {one.manifest.descriptor.digest}: not verified: {self.reason}"
+            for one in documents
+        )
+        return AttestationVerdict(refused=tuple(refused))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +192,15 @@ class AnyOf:
             hint=failures[-1].hint,
         )
 
+    def attested(
+        self, subjects: Sequence[Digest], documents: Sequence[SignatureDocument], /, *, where: str
+    ) -> AttestationVerdict:
+        """Return the attestations that any policy vouches for, each once."""
+        verdicts = [one.attested(subjects, documents, where=where) for one in self.policies]
+        found = dict.fromkeys(one for verdict in verdicts for one in verdict.statements)
+        refused = dict.fromkeys(text for verdict in verdicts for text in verdict.refused)
+        return AttestationVerdict(tuple(found), tuple(refused))
+
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
@@ -157,6 +229,20 @@ class AllOf:
         if not signatures:
             return verdicts[0]
         return SignatureVerdict(subject.digest, signatures)
+
+    def attested(
+        self, subjects: Sequence[Digest], documents: Sequence[SignatureDocument], /, *, where: str
+    ) -> AttestationVerdict:
+        """Return the attestations whose statement every policy vouches for."""
+        verdicts = [one.attested(subjects, documents, where=where) for one in self.policies]
+        by_all = set.intersection(
+            *({one.statement for one in verdict.statements} for verdict in verdicts)
+        )
+        found = (one for verdict in verdicts for one in verdict.statements)
+        refused = dict.fromkeys(text for verdict in verdicts for text in verdict.refused)
+        return AttestationVerdict(
+            tuple(one for one in found if one.statement in by_all), tuple(refused)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from petra.trust.dsse import Envelope, parse_envelope
 from petra.trust.text import decode_base64, encode_base64
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from petra.content.digest import Digest
     from petra.trust.keys import PublicKey
 
@@ -51,20 +53,27 @@ class SigstoreBundle:
         material: what verifies it: ``publicKey``, ``certificate`` or ``x509CertificateChain``.
         hint: how the signer names the public key; not to be trusted.
         content: the signature.
+        verification: the whole ``verificationMaterial``, for keyless verification.
     """
 
     material: str
     hint: str
     content: MessageSignature | Envelope
+    verification: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-def parse_sigstore_bundle(data: bytes, *, where: str) -> SigstoreBundle:
+def parse_sigstore_bundle(data: bytes, *, where: str, limit: int = BUNDLE_LIMIT) -> SigstoreBundle:
     """Return the bundle in `data`.
+
+    Args:
+        data: a JSON document.
+        where: what to name in an error.
+        limit: for its size, in bytes: an attestation's is larger than a signature's.
 
     Raises:
         SignatureError: it is none, of another version, or holds not exactly one content.
     """
-    value = load_signed_json(data, what="Sigstore bundle", where=where)
+    value = load_signed_json(data, what="Sigstore bundle", where=where, limit=limit)
     if value.get("mediaType") != SIGSTORE_BUNDLE:
         raise SignatureError(
             "not a Sigstore bundle of a version that Petra reads",
@@ -76,7 +85,8 @@ def parse_sigstore_bundle(data: bytes, *, where: str) -> SigstoreBundle:
     material = _object(value, "verificationMaterial", where)
     kind = _one_of(material, _MATERIALS, "verificationMaterial", where)
     hint = material[kind].get("hint") if isinstance(material[kind], dict) else None
-    return SigstoreBundle(kind, hint if isinstance(hint, str) else "", _content(value, where))
+    hint = hint if isinstance(hint, str) else ""
+    return SigstoreBundle(kind, hint, _content(value, where), material)
 
 
 def message_bundle(digest: Digest, signature: bytes, public_key: PublicKey) -> bytes:
@@ -110,16 +120,16 @@ def require_public_key(bundle: SigstoreBundle, *, where: str) -> None:
         )
 
 
-def load_signed_json(data: bytes, *, what: str, where: str) -> dict[str, Any]:
+def load_signed_json(
+    data: bytes, *, what: str, where: str, limit: int = BUNDLE_LIMIT
+) -> dict[str, Any]:
     """Return the JSON object in `data`, read strictly.
 
     Raises:
-        SignatureError: it is none, or larger than BUNDLE_LIMIT.
+        SignatureError: it is none, or larger than `limit`.
     """
-    if len(data) > BUNDLE_LIMIT:
-        raise SignatureError(
-            f"{what} too large", where=where, expected=f"at most {BUNDLE_LIMIT} bytes"
-        )
+    if len(data) > limit:
+        raise SignatureError(f"{what} too large", where=where, expected=f"at most {limit} bytes")
     try:
         value = load_json(data, where=where)
     except FormatError as error:
