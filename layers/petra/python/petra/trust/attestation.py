@@ -22,7 +22,7 @@ each owned by the function named:
 What a predicate says is its reader's to judge. Statements are parsed only after their signature has
 been verified, and are handed on byte for byte.
 
-Source: cosign's specs/ATTESTATION_SPEC.md and specs/BUNDLE_SPEC.md; in-toto's Statement v1 and v0.1.
+Source: cosign's specs/ATTESTATION_SPEC.md and specs/BUNDLE_SPEC.md; in-toto's Statement v1, v0.1.
 """
 
 from __future__ import annotations

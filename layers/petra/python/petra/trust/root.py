@@ -203,8 +203,8 @@ def _log(value: Any) -> Log | None:
 
 
 def _period(value: Any) -> Period:
-    end = value.get("end")
-    return Period(_time(value["start"]), None if end is None else _time(end))
+    start = _time(value["start"])
+    return Period(start, _time(value["end"]) if "end" in value else None)
 
 
 def _time(text: str) -> datetime:
