@@ -60,14 +60,14 @@ def metadata(content: Sequence[Text | Stored], **more: Any) -> Text:
 def content(
     *stored: Stored, texts: Sequence[Text] = (), index: bytes = b"{}"
 ) -> list[Text | Stored]:
-    """Return all members of a small bundle in order: the head, `texts`, `stored`."""
+    """Return all members of a small bundle in order: the head, then the rest."""
     head: list[Text | Stored] = [
         Text(members.OCI_LAYOUT, b'{"imageLayoutVersion":"1.0.0"}'),
         Text(members.INDEX, index),
         Text(members.SPEC, b"kind: Bundle\n"),
         Text(members.LOCK, b"kind: BundleLock\n"),
     ]
-    rest: list[Text | Stored] = [*texts, *stored]
+    rest: list[Text | Stored] = sorted([*texts, *stored], key=lambda m: members.rank(m.name))
     listed = metadata([*head, *rest])
     whole = [*head[:2], listed, *head[2:]]
     sums = Text(members.SUMS, checksums((m.name, m.digest) for m in [*whole, *rest]))

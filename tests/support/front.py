@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Gets the request and the good answer, and returns the one to give.
 Fault: TypeAlias = Callable[[Received, Reply], Reply]
 
-_PASSED = ("accept", "range")
+_PASSED = ("accept", "content-range", "content-type", "range")
 _DROPPED = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
 
 
@@ -73,9 +73,9 @@ class Front:
         connection = HTTPConnection(self._upstream, timeout=20)
         try:
             headers = {n: v for n, v in received.headers.items() if n in _PASSED}
-            connection.request(received.method, received.target, headers=headers)
+            connection.request(received.method, received.target, received.body or None, headers)
             answer = connection.getresponse()
-            length = int(answer.headers["Content-Length"])
+            length = int(answer.headers.get("Content-Length", 0))
             kept = {n: v for n, v in answer.getheaders() if n.lower() not in _DROPPED}
             return Reply(answer.status, answer.read(), kept, length)
         finally:

@@ -48,12 +48,11 @@ def repository_index(charts: Sequence[Indexed], generated: datetime) -> bytes:
 
     Source: Helm, "The Chart Repository Guide", the index file.
     """
-    stamp = generated.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ordered = sorted(charts, key=lambda chart: version_key(chart.metadata["version"]), reverse=True)
     entries: dict[str, list[dict[str, Any]]] = {}
     for chart in sorted(ordered, key=lambda chart: str(chart.metadata["name"])):
         versions = entries.setdefault(chart.metadata["name"], [])
-        entry = _entry(chart, stamp)
+        entry = index_entry(chart, generated)
         if any(other["version"] == entry["version"] for other in versions):
             raise UsageError(
                 "two charts of the same name and version",
@@ -61,12 +60,17 @@ def repository_index(charts: Sequence[Indexed], generated: datetime) -> bytes:
                 hint="name it once",
             )
         versions.append(entry)
-    return dump_yaml({"apiVersion": "v1", "entries": entries, "generated": stamp})
+    return dump_yaml({"apiVersion": "v1", "entries": entries, "generated": index_time(generated)})
 
 
-def _entry(chart: Indexed, stamp: str) -> dict[str, Any]:
-    """Return what the index says of one chart, keys in alphabetical order, as Helm writes them."""
-    metadata = chart.metadata
+def describe_chart(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a chart says of itself, as far as it has the types that Helm reads.
+
+    Source: Helm, pkg/chart, ``Metadata``.
+
+    Args:
+        metadata: ``Chart.yaml``, as :func:`petra.helm.chart.inspect_chart` gives it.
+    """
     entry: dict[str, Any] = {key: metadata[key] for key in _TEXT if _is_text(metadata.get(key))}
     entry |= {key: _texts(metadata.get(key)) for key in _LISTS}
     annotations = metadata.get("annotations")
@@ -80,14 +84,23 @@ def _entry(chart: Indexed, stamp: str) -> dict[str, Any]:
         entry["deprecated"] = True
     if metadata.get("type") in ("application", "library"):
         entry["type"] = metadata["type"]
-    version = metadata["version"]
-    entry |= {
-        "created": stamp,
+    return {key: part for key, part in entry.items() if part} | {"version": metadata["version"]}
+
+
+def index_entry(chart: Indexed, created: datetime) -> dict[str, Any]:
+    """Return what the index says of one chart, keys in alphabetical order, as Helm writes them."""
+    metadata, version = chart.metadata, chart.metadata["version"]
+    entry = describe_chart(metadata) | {
+        "created": index_time(created),
         "digest": chart.digest.hex,
         "urls": [f"{metadata['name']}-{version}.tgz"],
-        "version": version,
     }
-    return {key: entry[key] for key in sorted(entry) if entry[key]}
+    return {key: entry[key] for key in sorted(entry)}
+
+
+def index_time(moment: datetime) -> str:
+    """Return a moment, which has a time zone, as the index writes it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _is_text(value: Any) -> bool:

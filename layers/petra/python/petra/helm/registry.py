@@ -62,7 +62,7 @@ def fetch_oci_chart(registries: Registries, url: str) -> OciChart:
 
     Source: Helm, HIP 6, "OCI Support", the manifest's media types.
     """
-    reference = _reference(url)
+    reference = oci_reference(url)
     repository = registries.repository(reference.registry, reference.repository)
     try:
         descriptor = repository.resolve(reference.identifier)
@@ -75,7 +75,7 @@ def fetch_oci_chart(registries: Registries, url: str) -> OciChart:
         ) from None
     raw = fetch_document(repository, descriptor, where=url)
     manifest = parse_manifest(raw, descriptor.media_type, where=url)
-    layer = _chart_layer(manifest, url)
+    layer = chart_layer(manifest, url)
     signed = [item for item in manifest.layers if item.media_type == HELM_PROVENANCE]
     return OciChart(
         data=_read(repository, layer, url),
@@ -85,18 +85,23 @@ def fetch_oci_chart(registries: Registries, url: str) -> OciChart:
     )
 
 
-def _reference(url: str) -> Reference:
+def oci_reference(url: str) -> Reference:
+    """Return what ``oci://HOST/PATH[:TAG]`` stands for.
+
+    Raises:
+        UsageError: it is malformed, has no host, or has credentials in it.
+    """
     text = url.removeprefix("oci://")
     host = text.partition("/")[0]
     if "@" in host:
         raise UsageError(
-            "credentials in the address of a chart repository",
+            "credentials in the address of a registry",
             where="oci://" + text.partition("@")[2],
             hint="log in to the registry instead: docker's config.json is read",
         )
     if not any(sign in host for sign in ".:") and host != "localhost":
         raise UsageError(
-            "chart repository without a host",
+            "address of a registry without a host",
             where=url,
             expected="oci://HOST/PATH",
             hint="a host without a dot needs its port: oci://HOST:443/PATH",
@@ -104,7 +109,12 @@ def _reference(url: str) -> Reference:
     return Reference.parse(text)
 
 
-def _chart_layer(manifest: Manifest, where: str) -> Descriptor:
+def chart_layer(manifest: Manifest, where: str) -> Descriptor:
+    """Return the layer that holds the chart.
+
+    Raises:
+        FormatError: the manifest is not a chart's.
+    """
     kind = manifest.config.media_type if manifest.config else None
     if kind != HELM_CONFIG:
         raise FormatError(

@@ -157,3 +157,28 @@ class Destination(Protocol):
             PetraError: what is in place is usable, and a further call goes on from there.
         """
         ...
+
+
+class Publication(Destination, Protocol):
+    """A destination whose content becomes what the cluster reads in one last step.
+
+    ``load`` is :meth:`publish` and then :meth:`switch`. Whoever loads several parts calls the two
+    by themselves, so that the switch comes after everything else.
+    """
+
+    def publish(self, progress: Progress, /) -> Loaded:
+        """Put everything in place beside what the cluster reads; the cluster sees no difference.
+
+        Raises:
+            PetraError: as for :meth:`load`.
+        """
+        ...
+
+    def switch(self) -> Placed:
+        """Let the cluster read what was published. Does nothing where it does so already.
+
+        Raises:
+            NotFoundError: it was not published.
+            PetraError: as for :meth:`load`; the cluster reads what it read before.
+        """
+        ...

@@ -26,6 +26,9 @@ HELM_CONFIG: Final = "application/vnd.cncf.helm.config.v1+json"
 HELM_CHART: Final = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 HELM_PROVENANCE: Final = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 
+FLUX_CONFIG: Final = "application/vnd.cncf.flux.config.v1+json"
+FLUX_CONTENT: Final = "application/vnd.cncf.flux.content.v1.tar+gzip"
+
 COSIGN_SIMPLE_SIGNING: Final = "application/vnd.dev.cosign.simplesigning.v1+json"
 COSIGN_SIGNATURE: Final = "application/vnd.dev.cosign.artifact.sig.v1+json"
 COSIGN_ATTESTATION: Final = "application/vnd.dev.cosign.artifact.att.v1+json"
