@@ -25,6 +25,21 @@ _SIGNED_BAD = "do not use it, though its signature is good; ask the sender to ma
 
 
 @dataclass(frozen=True, slots=True)
+class Signed:
+    """What is known of a bundle once its signature is good: what a receiver's policy goes by.
+
+    Attributes:
+        metadata: what it says of itself.
+        digest: the file's digest.
+        key: who signed it.
+    """
+
+    metadata: Metadata
+    digest: Digest
+    key: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedBundle:
     """A bundle that was found genuine and whole.
 
@@ -46,7 +61,7 @@ def verify_bundle(
     progress: Progress,
     *,
     now: datetime | None = None,
-    policy: Callable[[Metadata], None] | None = None,
+    policy: Callable[[Signed], None] | None = None,
 ) -> VerifiedBundle:
     """Verify a bundle.
 
@@ -56,7 +71,7 @@ def verify_bundle(
         keys: whose signature counts.
         progress: told of each chunk.
         now: for ``notAfter``; the clock's time where None.
-        policy: further rules for the metadata; raises PolicyError.
+        policy: further rules, asked before any member is looked at; raises PolicyError.
 
     Raises:
         SignatureError: it is unsigned, was changed, or another key signed it.
@@ -64,7 +79,7 @@ def verify_bundle(
         FormatError: it breaks the format; names the member.
         DigestMismatchError: a member is not what the metadata says; names it.
     """
-    signer: list[PublicKey] = []
+    signer: list[tuple[PublicKey, Digest]] = []
     metadata: list[Metadata] = []
 
     def check_signature(digest: Digest) -> None:
@@ -75,7 +90,7 @@ def verify_bundle(
             bundle=signatures[1],
             where=source.name,
         )
-        signer.append(key)
+        signer.append((key, digest))
 
     def check_policy(data: bytes) -> None:
         from petra.bundle.metadata import load_metadata  # noqa: PLC0415  # 0.1 s, after the pass
@@ -83,7 +98,8 @@ def verify_bundle(
         metadata.append(load_metadata(data))
         check_expiry(metadata[0], now or datetime.now(UTC))
         if policy:
-            policy(metadata[0])
+            key, digest = signer[0]
+            policy(Signed(metadata[0], digest, key))
 
     progress.on_start(f"verify {source.name}", source.size)
     try:
@@ -94,7 +110,7 @@ def verify_bundle(
             error.hint = error.hint or _SIGNED_BAD
         raise
     progress.on_done()
-    return VerifiedBundle(verified, metadata[0], signer[0])
+    return VerifiedBundle(verified, metadata[0], signer[0][0])
 
 
 def check_expiry(metadata: Metadata, now: datetime) -> None:

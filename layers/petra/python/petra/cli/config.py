@@ -21,6 +21,16 @@ class Registries(Model):
     connections: int | None = Field(None, ge=1, le=64)
 
 
+class Loading(Model):
+    """Where bundles are loaded to, and by which rules."""
+
+    images_to: Items[str] | None = None
+    charts_to: str | None = Field(None, min_length=1)
+    manifests_to: str | None = Field(None, min_length=1)
+    ledger: str | None = Field(None, min_length=1)
+    allow_skipped: Items[str] | None = None
+
+
 class ConfigFile(Model):
     """The whole file. Every field may be left out."""
 
@@ -30,6 +40,7 @@ class ConfigFile(Model):
     output_dir: str | None = Field(None, min_length=1)
     store: str | None = Field(None, min_length=1)
     registries: Registries = Registries()
+    load: Loading = Loading()
 
 
 def parse_config(data: bytes, *, where: str) -> dict[str, Any]:
@@ -52,6 +63,11 @@ def parse_config(data: bytes, *, where: str) -> dict[str, Any]:
         "registries.mirrors": config.registries.mirrors,
         "registries.caFile": config.registries.ca_file,
         "registries.connections": config.registries.connections,
+        "load.imagesTo": config.load.images_to,
+        "load.chartsTo": config.load.charts_to,
+        "load.manifestsTo": config.load.manifests_to,
+        "load.ledger": config.load.ledger,
+        "load.allowSkipped": config.load.allow_skipped,
     }
     named = {name: by_key[setting.key] for name, setting in SETTINGS.items()}
     return {name: value for name, value in named.items() if value is not None}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from petra.errors import PetraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from petra.bundle.metadata import Metadata
-    from petra.bundle.verify import VerifiedBundle
+    from petra.bundle.verify import Signed, VerifiedBundle
     from petra.cli.command import Call
 
 
@@ -24,6 +24,7 @@ def verified(
     *,
     key: str | None = None,
     provenance: bool = False,
+    policy: Callable[[Signed], None] | None = None,
 ) -> Iterator[VerifiedBundle]:
     """Verify the bundle `file` and give it, held open.
 
@@ -33,6 +34,7 @@ def verified(
         signature: the signature file that the user names.
         key: the public key's place; None to take it from the settings, which must have one.
         provenance: whether the bundle's provenance is checked too, by the same keys.
+        policy: further rules, asked once the signature is good.
 
     Raises:
         SettingError: no public key is given.
@@ -50,7 +52,7 @@ def verified(
         signatures = read_signatures(path, Path(signature) if signature else None)
         envelope = read_provenance(path) if provenance else None
         with call.console.progress() as progress:
-            found = verify_bundle(source, signatures, keys, progress)
+            found = verify_bundle(source, signatures, keys, progress, policy=policy)
         if provenance:
             check_provenance(
                 envelope, found.archive.digest, found.metadata, keys, where=source.name

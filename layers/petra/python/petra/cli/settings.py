@@ -121,6 +121,51 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         "N",
         "Connections that fetch at once.",
     ),
+    "images_to": Setting(
+        "--images-to",
+        "PETRA_IMAGES_TO",
+        "load.imagesTo",
+        "destination for images",
+        "list",
+        "WHERE",
+        "Where images go: registry://HOST[:PORT][/PREFIX], k3s, containerd, or layout:DIR.",
+    ),
+    "charts_to": Setting(
+        "--charts-to",
+        "PETRA_CHARTS_TO",
+        "load.chartsTo",
+        "destination for charts",
+        "location",
+        "WHERE",
+        "Where charts go: oci://HOST[:PORT][/PREFIX], or the folder of a chart repository.",
+    ),
+    "manifests_to": Setting(
+        "--manifests-to",
+        "PETRA_MANIFESTS_TO",
+        "load.manifestsTo",
+        "destination for the platform's manifests",
+        "location",
+        "WHERE",
+        "Where the platform's manifests go: oci://HOST[:PORT]/REPOSITORY, or a folder.",
+    ),
+    "ledger": Setting(
+        "--ledger",
+        "PETRA_LEDGER",
+        "load.ledger",
+        "ledger",
+        "location",
+        "DIR",
+        "Folder that remembers what was loaded; ~/.local/state/petra/ledger by default.",
+    ),
+    "allow_skipped": Setting(
+        "--allow-skipped",
+        "PETRA_ALLOW_SKIPPED",
+        "load.allowSkipped",
+        "list of steps that may have been skipped",
+        "list",
+        "STEP,…",
+        "Take a bundle whose sender skipped these steps: sign, verify, scan.",
+    ),
 }
 
 
@@ -138,6 +183,11 @@ class Settings:
         mirrors: what to ask first, by registry.
         ca_file: CA certificates for registries.
         connections: how many fetch at once; None for the client's own choice.
+        images_to: where a load puts images.
+        charts_to: where it puts charts.
+        manifests_to: where it puts the platform's manifests.
+        ledger: the folder that remembers loads; None for the usual one.
+        allow_skipped: steps that a bundle's sender may have skipped.
         config_file: the configuration file, whether it is there or not.
     """
 
@@ -150,6 +200,11 @@ class Settings:
     mirrors: Mapping[str, str] | None = None
     ca_file: str | None = None
     connections: int | None = None
+    images_to: tuple[str, ...] = ()
+    charts_to: str | None = None
+    manifests_to: str | None = None
+    ledger: str | None = None
+    allow_skipped: tuple[str, ...] = ()
     config_file: Path = Path()
 
     @classmethod
@@ -192,13 +247,23 @@ class Settings:
         """
         value = getattr(self, name)
         if value is None:
-            setting = SETTINGS[name]
-            raise SettingError(
-                f"no {setting.what}",
-                hint=f"give {setting.flag}, set {setting.variable}, or put `{setting.key}:` "
-                f"into {self.config_file}",
-            )
+            raise self.missing(name)
         return str(value)
+
+    def missing(self, name: str, *, why: str | None = None) -> SettingError:
+        """Return the error that says that the setting `name` is needed, and how to give it.
+
+        Args:
+            name: of the setting.
+            why: what needs it.
+        """
+        setting = SETTINGS[name]
+        return SettingError(
+            f"no {setting.what}",
+            where=why,
+            hint=f"give {setting.flag}, set {setting.variable}, or put `{setting.key}:` "
+            f"into {self.config_file}",
+        )
 
 
 def config_path(environ: Mapping[str, str], flag: str | None = None) -> tuple[Path, bool]:
@@ -212,9 +277,21 @@ def config_path(environ: Mapping[str, str], flag: str | None = None) -> tuple[Pa
     named = flag or environ.get("PETRA_CONFIG", "")
     if named:
         return Path(named), True
-    base = environ.get("XDG_CONFIG_HOME", "")
-    folder = Path(base) if os.path.isabs(base) else Path("~/.config").expanduser()  # noqa: PTH117
-    return folder / "petra" / "config.yaml", False
+    return _xdg(environ, "XDG_CONFIG_HOME", "~/.config") / "petra" / "config.yaml", False
+
+
+def state_path(environ: Mapping[str, str]) -> Path:
+    """Return the folder of what Petra remembers, ``$XDG_STATE_HOME/petra``.
+
+    Source: XDG Base Directory Specification; ``~/.local/state`` unless the variable is set.
+    """
+    return _xdg(environ, "XDG_STATE_HOME", "~/.local/state") / "petra"
+
+
+def _xdg(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    """Return a base directory; a relative path in the variable does not count, by the source."""
+    base = environ.get(variable, "")
+    return Path(base) if os.path.isabs(base) else Path(default).expanduser()  # noqa: PTH117
 
 
 def _from_flag(setting: Setting, value: Any) -> Any:

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from petra.content.digest import Digest
-    from petra.load.destination import Loaded, OpenBundle
+    from petra.load.destination import Loaded, OpenBundle, Placed
 
 #: How far a bundle came.
-State: TypeAlias = Literal["begun", "complete", "rolled back", "pruned"]
+State: TypeAlias = Literal["begun", "complete", "rolled back", "pruning", "pruned"]
 
 
 class Stamp(Model):
@@ -71,7 +71,7 @@ class Event(Model):
     """
 
     time: Moment
-    event: Literal["begun", "complete", "rolling back", "rolled back", "pruned"]
+    event: Literal["begun", "complete", "rolling back", "rolled back", "pruning", "pruned"]
     bundle: Stamp
     destinations: Items[Text] = ()
     to: DigestField | None = None
@@ -84,31 +84,64 @@ class PlacedRecord(Model):
     reference: Text
     digest: DigestField
 
+    @classmethod
+    def of(cls, placed: Placed) -> Self:
+        """Return what is to be remembered of `placed`."""
+        return cls(name=placed.name, reference=placed.reference, digest=placed.digest)
+
 
 class DestinationRecord(Model):
-    """What a bundle put at one destination."""
+    """What a bundle put at one destination.
+
+    Attributes:
+        switched: what the cluster reads since, where that is a step of its own.
+    """
 
     part: Part
     name: Text
     placed: Items[PlacedRecord] = ()
+    switched: PlacedRecord | None = None
 
     @classmethod
-    def of(cls, loaded: Loaded) -> Self:
+    def of(cls, loaded: Loaded, switched: Placed | None = None) -> Self:
         """Return what is to be remembered of `loaded`."""
-        placed = tuple(
-            PlacedRecord(name=one.name, reference=one.reference, digest=one.digest)
-            for one in loaded.placed
+        return cls(
+            part=loaded.part,
+            name=loaded.destination,
+            placed=tuple(PlacedRecord.of(one) for one in loaded.placed),
+            switched=PlacedRecord.of(switched) if switched else None,
         )
-        return cls(part=loaded.part, name=loaded.destination, placed=placed)
+
+
+class ReleaseRecord(Model):
+    """A HelmRelease that the bundle's manifests hold, and the chart that it is to run."""
+
+    namespace: Text
+    name: Text
+    chart: Text
+    version: Text
+    archive: DigestField = Field(description="Of the chart's .tgz.")
+    source_namespace: Text | None = None
 
 
 class LoadRecord(Model):
-    """What a bundle put where, so that it can be rolled back to, and pruned, without its file."""
+    """What a bundle put where, so that it can be rolled back to, and pruned, without its file.
+
+    Attributes:
+        healthy: whether all releases succeeded with it; None where nobody looked.
+    """
 
     api_version: Literal["petra.sh/v1alpha1"] = API_VERSION
     kind: Literal["LoadRecord"] = "LoadRecord"
     bundle: Stamp
     destinations: Items[DestinationRecord] = ()
+    releases: Items[ReleaseRecord] = ()
+    healthy: bool | None = None
+
+    @property
+    def channels(self) -> tuple[DestinationRecord, ...]:
+        """The destinations where it became what the cluster reads."""
+        return tuple(one for one in self.destinations if one.switched)
 
     def at(self, destination: DestinationRecord) -> Self:
         """Return this record with `destination` added, or in the place of the one so named."""
@@ -182,6 +215,8 @@ class History:
         # Complete bundles by name, in the order in which they became the current one.
         self._stacks: dict[str, list[Digest]] = {}
         self._unfinished: dict[str, Event] = {}
+        self._begun: dict[str, Stamp] = {}
+        self._began: dict[Digest, datetime] = {}
         for event in events:
             self._add(event)
 
@@ -192,7 +227,10 @@ class History:
         if event.event == "rolling back":
             self._unfinished[name] = event
             return
-        if digest in stack and event.event != "begun":
+        if event.event == "begun":
+            self._begun[name] = event.bundle
+            self._began[digest] = event.time
+        elif digest in stack:
             stack.remove(digest)
         if event.event == "complete":
             stack.append(digest)
@@ -215,6 +253,10 @@ class History:
         """Return when it came to that state."""
         return self._times.get(digest)
 
+    def began(self, digest: Digest) -> datetime | None:
+        """Return when its last load began."""
+        return self._began.get(digest)
+
     def complete(self, name: str) -> list[Stamp]:
         """Return the complete bundles of this name, the current one last."""
         return [self._stamps[digest] for digest in self._stacks.get(name, ())]
@@ -222,6 +264,11 @@ class History:
     def with_state(self, *states: State) -> list[Stamp]:
         """Return the bundles in one of these states."""
         return [self._stamps[digest] for digest, one in self._states.items() if one in states]
+
+    def interrupted(self, name: str) -> Stamp | None:
+        """Return the bundle whose load was the last to begin, where that load did not end."""
+        last = self._begun.get(name)
+        return last if last and self._states[last.digest] == "begun" else None
 
     def rolling_back(self, name: str) -> Event | None:
         """Return the rollback of this name that was begun and did not end, if there is one."""
