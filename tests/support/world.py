@@ -107,6 +107,22 @@ class World:
         path.write_bytes(dump_yaml(document))
         return path
 
+    def policy(self, *rules: Mapping[str, Any], file: str = "policy.yaml", **more: Any) -> Path:
+        """Write a policy with these rules for images; `more` are further fields of ``spec``."""
+        document = {
+            "apiVersion": "petra.sh/v1alpha1",
+            "kind": "Policy",
+            "metadata": {"name": "platform"},
+            "spec": {"images": list(rules), **more},
+        }
+        path = self.folder / file
+        path.write_bytes(dump_yaml(document))
+        return path
+
+    def rule(self, pattern: str, **verify: Any) -> dict[str, Any]:
+        """Return a rule for the images of the registry whose repository matches."""
+        return {"pattern": self.reference(pattern), "verify": verify}
+
     def repository(self, name: str) -> MemoryTarget:
         """Return a repository's content, to change it."""
         return self.registry.create(name.partition(":")[0])

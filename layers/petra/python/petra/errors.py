@@ -30,7 +30,10 @@ command line and ``retryable``, which says whether the same call can succeed lat
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class PetraError(Exception):
@@ -42,6 +45,7 @@ class PetraError(Exception):
         expected: what should have been there.
         found: what was there instead.
         hint: what the reader can do next; the class's `usual_hint` where None.
+        causes: the errors that this one sums up, where it does.
 
     Attributes:
         status: the HTTP status that the other side answered, where it is that.
@@ -60,6 +64,7 @@ class PetraError(Exception):
         expected: object | None = None,
         found: object | None = None,
         hint: str | None = None,
+        causes: Sequence[PetraError] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -67,6 +72,7 @@ class PetraError(Exception):
         self.expected = None if expected is None else str(expected)
         self.found = None if found is None else str(found)
         self.hint = hint
+        self.causes = tuple(causes)
         self.status: int | None = None
 
     def name(self, subject: str) -> None:
@@ -90,7 +96,10 @@ class PetraError(Exception):
 
     def to_json(self) -> dict[str, object]:
         """Return the error as the object that ``--output json`` prints."""
-        return {"code": self.code, "message": self.message, **self.details()}
+        value: dict[str, object] = {"code": self.code, "message": self.message, **self.details()}
+        if self.causes:
+            value["causes"] = [cause.to_json() for cause in self.causes]
+        return value
 
     def __str__(self) -> str:
         lines = [self.message, *(f"  {name}: {text}" for name, text in self.details().items())]

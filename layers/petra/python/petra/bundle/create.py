@@ -22,15 +22,17 @@ from petra.archive.framing import framing
 from petra.archive.plan import Plan, Text
 from petra.archive.sink import FileSink
 from petra.archive.writer import FETCHERS, pack
-from petra.bundle.describe import UNVERIFIED, Contents, bundle_members
+from petra.bundle.describe import Contents, bundle_members
 from petra.bundle.metadata import load_metadata
 from petra.bundle.needs import read_platform, settle, wanted_charts
 from petra.bundle.provenance import Invocation, make_statement
+from petra.bundle.refusals import refuse
 from petra.bundle.resolve import make_lock, resolve
 from petra.bundle.signatures import remove_signatures, write_signatures
+from petra.content.parallel import in_parallel
 from petra.content.stream import fetch_document
+from petra.errors import VerificationError
 from petra.trust.documents import signature_documents
-from petra.trust.verdict import SignatureVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +49,10 @@ if TYPE_CHECKING:
     from petra.content.progress import Progress
     from petra.trust.policy import SignaturePolicy
     from petra.trust.signer import Signer
+    from petra.trust.verdict import SignatureVerdict
+
+#: Images whose signatures are fetched and checked at a time.
+_WORKERS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +166,50 @@ def verify_images(
 
     Raises:
         SignatureError: an image is unsigned, or no signature of it suffices.
-        PolicyError: no policy says who must have signed an image.
+        PolicyError: no policy says who must have signed an image. Of several images that are
+            refused each is named, with its reason.
     """
-    output = resolution.spec.spec.output
-    verdicts = {}
-    for image, found in zip(resolution.spec.spec.images, resolution.images, strict=True):
-        if output.verify:
-            verdicts[image.name] = _verify_image(found, policy(image))
-        else:
-            verdicts[image.name] = SignatureVerdict(found.root.digest, skipped=UNVERIFIED)
-    return verdicts
+    images = resolution.images
+    outcomes = check_images(resolution, policy)
+    failures = {
+        f"{image.name} ({image.reference})": outcome
+        for image in images
+        if isinstance(outcome := outcomes[image.name], VerificationError)
+    }
+    refuse(failures, len(images))
+    return {
+        name: outcome
+        for name, outcome in outcomes.items()
+        if not isinstance(outcome, VerificationError)
+    }
+
+
+def check_images(
+    resolution: Resolution, policy: Callable[[ImageSpec], SignaturePolicy]
+) -> dict[str, SignatureVerdict | VerificationError]:
+    """Check the signatures of every image, several at a time.
+
+    Args:
+        resolution: the images and their attachments.
+        policy: gives for an image of the spec what its signatures must satisfy.
+
+    Returns:
+        For each image, by name, what vouches for it, or why it is refused.
+
+    Raises:
+        PetraError: a source failed.
+    """
+
+    def check(pair: tuple[ImageSpec, ResolvedImage]) -> SignatureVerdict | VerificationError:
+        image, found = pair
+        try:
+            return _verify_image(found, policy(image))
+        except VerificationError as error:
+            return error
+
+    pairs = [*zip(resolution.spec.spec.images, resolution.images, strict=True)]
+    outcomes = in_parallel(check, pairs, workers=_WORKERS)
+    return {image.name: one for (image, _), one in zip(pairs, outcomes, strict=True)}
 
 
 def _verify_image(image: ResolvedImage, policy: SignaturePolicy) -> SignatureVerdict:

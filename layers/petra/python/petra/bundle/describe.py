@@ -12,20 +12,25 @@ from petra.archive.sums import checksums
 from petra.bundle.lock import Lock, dump_lock
 from petra.bundle.metadata import (
     NO_SCANNER,
+    UNVERIFIED,
     ChartRecord,
     Check,
     Checks,
     ComponentRecord,
     ImageRecord,
+    LogRecord,
     Member,
     Metadata,
+    PolicyRecord,
     SignatureCheck,
     Tool,
     Totals,
+    TrustedRootRecord,
     VerifiedSignature,
     dump_metadata,
 )
 from petra.content.descriptor import Descriptor
+from petra.content.digest import Digest
 from petra.content.stream import BytesStream
 from petra.encoding.json import dump_json
 from petra.helm.index import repository_index
@@ -41,12 +46,14 @@ if TYPE_CHECKING:
     from petra.bundle.resolve import Resolution
     from petra.content.protocols import ByteStream
     from petra.helm.repository import ResolvedChart
+    from petra.trust import verdict as verdicts
     from petra.trust.verdict import SignatureVerdict
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}\n'
 UNSIGNED = "output.sign is false in the spec"
-UNVERIFIED = "output.verify is false in the spec"
 UNVERIFIED_CHART = "provenance files of charts are not verified by this version"
+
+TRUSTED_ROOT = "attestations/trusted_root.json"
 
 _REF_NAME = "org.opencontainers.image.ref.name"
 _IMAGE_NAME = "io.containerd.image.name"
@@ -78,6 +85,9 @@ class Contents:
         components: what the manifests deploy, for the metadata.
         verdicts: for each image, by its name in the spec, what vouches for it.
         evidence: further text members (SBOMs, scans, attestations).
+        policy: what it was made by; None where the spec decided alone.
+        trusted_root: the ``trusted_root.json`` that a keyless signature was verified against; None
+            where there was none.
     """
 
     resolution: Resolution
@@ -86,6 +96,8 @@ class Contents:
     components: tuple[ComponentRecord, ...]
     verdicts: Mapping[str, SignatureVerdict]
     evidence: tuple[Text, ...] = ()
+    policy: PolicyRecord | None = None
+    trusted_root: bytes | None = None
 
 
 def bundle_members(contents: Contents) -> list[Text | Stored]:
@@ -127,6 +139,8 @@ def _chart(name: str, chart: ResolvedChart) -> Stored:
 
 def _texts(contents: Contents) -> list[Text]:
     texts = [Text(name, data) for name, data in contents.platform.files.items()]
+    if contents.trusted_root is not None:
+        texts.append(Text(TRUSTED_ROOT, contents.trusted_root))
     return sorted([*texts, *contents.evidence], key=lambda member: members.rank(member.name))
 
 
@@ -180,6 +194,8 @@ def _metadata(contents: Contents, listed: Sequence[Text | Stored]) -> Metadata:
         not_after=spec.spec.not_after,
         tool=Tool(name="petra", version=__version__),
         platforms=lock.platforms,
+        policy=contents.policy,
+        trusted_root=_trusted_root(contents),
         checks=Checks(
             sign=Check.done() if output.sign else Check.skipped(UNSIGNED),
             verify=Check.done() if output.verify else Check.skipped(UNVERIFIED),
@@ -211,6 +227,12 @@ def _metadata(contents: Contents, listed: Sequence[Text | Stored]) -> Metadata:
     )
 
 
+def _trusted_root(contents: Contents) -> TrustedRootRecord | None:
+    if contents.trusted_root is None:
+        return None
+    return TrustedRootRecord(member=TRUSTED_ROOT, digest=Digest.of(contents.trusted_root))
+
+
 def _image(image: LockedImage, verdict: SignatureVerdict) -> ImageRecord:
     return ImageRecord(
         name=image.name,
@@ -229,10 +251,23 @@ def _image(image: LockedImage, verdict: SignatureVerdict) -> ImageRecord:
 def _signatures(verdict: SignatureVerdict) -> SignatureCheck:
     if verdict.skipped:
         return SignatureCheck(status="skipped", reason=verdict.skipped)
-    return SignatureCheck(
-        status="done",
-        verified=tuple(
-            VerifiedSignature(key=one.key, scheme=one.scheme, digest=one.manifest)
-            for one in verdict.signatures
-        ),
+    verified = tuple(_verified(one) for one in verdict.signatures)
+    return SignatureCheck(status="done", verified=verified)
+
+
+def _verified(signature: verdicts.VerifiedSignature) -> VerifiedSignature:
+    """Return how a signature was verified, as the metadata record it."""
+    scheme, manifest, who = signature.scheme, signature.manifest, signature.certified
+    if who is None:
+        return VerifiedSignature(key=signature.key, scheme=scheme, digest=manifest)
+    return VerifiedSignature(
+        method="keyless",
+        identity=who.identity,
+        issuer=who.issuer,
+        certificate=who.certificate,
+        log=LogRecord(id=who.log_id, index=who.log_index),
+        time=who.time,
+        root=who.root,
+        scheme=scheme,
+        digest=manifest,
     )

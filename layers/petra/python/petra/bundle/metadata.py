@@ -28,6 +28,7 @@ from petra.errors import FormatError
 METADATA_LIMIT = 64 * 1024 * 1024
 
 NO_SCANNER = "scanning comes with a later version"
+UNVERIFIED = "output.verify is false in the spec"
 
 
 #: The steps that may be skipped, by the names that policies and --allow-skipped know.
@@ -66,6 +67,20 @@ class Checks(Model):
     scan: Check
 
 
+class TrustedRootRecord(Model):
+    """The trusted root that keyless signatures were verified against. It travels as a member."""
+
+    member: Text
+    digest: DigestField
+
+
+class PolicyRecord(Model):
+    """The policy that the bundle was made by."""
+
+    name: Label
+    digest: DigestField = Field(description="Of the file.")
+
+
 class Tool(Model):
     """The program that made the bundle."""
 
@@ -73,12 +88,37 @@ class Tool(Model):
     version: Text
 
 
-class VerifiedSignature(Model):
-    """A signature that verified: with which key, in which form, and the manifest that holds it."""
+class LogRecord(Model):
+    """An entry of a transparency log."""
 
-    key: Text = Field(description="The SHA-256 fingerprint of the public key, hex.")
+    id: Text = Field(description="The log, 64 hex digits.")
+    index: Size
+
+
+class VerifiedSignature(Model):
+    """A signature that verified: how, in which form, and the manifest that holds it."""
+
+    method: Literal["key", "keyless"] = "key"
+    key: Text | None = Field(None, description="The SHA-256 fingerprint of the public key, hex.")
+    identity: Text | None = Field(None, description="Who signed, as the certificate has it.")
+    issuer: Text | None = Field(None, description="Who vouched for the identity.")
+    certificate: DigestField | None = Field(None, description="The certificate's, in DER.")
+    log: LogRecord | None = None
+    time: Moment | None = Field(None, description="When the signature existed for certain.")
+    root: DigestField | None = Field(None, description="The trusted root that this follows from.")
     scheme: Literal["tag", "referrer"]
     digest: DigestField
+
+    @model_validator(mode="after")
+    def _whole(self) -> VerifiedSignature:
+        keyless = (self.identity, self.issuer, self.certificate, self.log, self.time, self.root)
+        by_key = self.method == "key"
+        if by_key == (self.key is None) or any((one is None) != by_key for one in keyless):
+            raise FieldError(
+                "what vouches for it is not what its method says",
+                expected="a key, or identity, issuer, certificate, log, time and root",
+            )
+        return self
 
 
 class SignatureCheck(Check):
@@ -185,6 +225,8 @@ class Metadata(Model):
     base: Base | None = None
     tool: Tool
     platforms: Items[PlatformField] = ()
+    policy: PolicyRecord | None = None
+    trusted_root: TrustedRootRecord | None = None
     checks: Checks
     totals: Totals
     images: Items[ImageRecord] = ()

@@ -195,8 +195,9 @@ class BundleRules(Model):
     max_age: Duration | None = Field(
         None, description="How long ago the bundle may have been made."
     )
-    provenance: ProvenanceRules = Field(
-        ProvenanceRules(), description="The bundle's own provenance, NAME.intoto.json."
+    provenance: bool = Field(
+        default=False,
+        description="Ask for the bundle's own provenance, NAME.intoto.json, and check it.",
     )
 
 

@@ -8,17 +8,11 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_va
 
 from petra.bundle.fields import Duration, Text  # noqa: TC001  # fields of models
 from petra.encoding.models import FieldError, Items, Model
+from petra.errors import SettingError
+from petra.trust.identity import CHAINGUARD, Identity, catalogue, exact
 
 if TYPE_CHECKING:
     from typing import Self
-
-#: Who signs Chainguard's public images, and who stands behind an organisation's catalogue.
-#: Source: Chainguard Academy, "How to verify Chainguard containers with cosign".
-CHAINGUARD_ISSUER: Final = "https://token.actions.githubusercontent.com"
-CHAINGUARD_IDENTITY: Final = (
-    "https://github.com/chainguard-images/images/.github/workflows/release.yaml@refs/heads/main"
-)
-ORGANISATION_ISSUER: Final = "https://issuer.enforce.dev"
 
 PUBLIC: Final = "chainguard"
 ORGANISATION: Final = "chainguard-organization"
@@ -26,19 +20,17 @@ ORGANISATION: Final = "chainguard-organization"
 
 def _exact(text: str) -> str:
     """Refuse what can only be meant as a pattern: identities are compared as they are."""
-    if "*" in text or text.startswith("^") or text.endswith("$") or text.split() != [text]:
-        raise FieldError(
-            "not an exact value",
-            expected="the whole text as the certificate has it; no pattern",
-            hint="name several identities where several may sign",
-        )
+    try:
+        exact(Identity(text, text), where="")
+    except SettingError as error:
+        raise FieldError("not an exact value", expected=error.expected, hint=error.hint) from None
     return text
 
 
 Exact = Annotated[
     str,
     AfterValidator(_exact),
-    WithJsonSchema({"type": "string", "minLength": 1, "pattern": "^[^\\s*]+$"}),
+    WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"^[^*^$()\[\]{}|\\]+$"}),
 ]
 
 
@@ -63,9 +55,9 @@ class KeylessSpec(Model):
     )
     accounts: Items[Exact] = Field(
         (),
-        max_length=2,
-        description="For chainguard-organization: the IDs of the organisation's catalog syncer and "
-        "image builder, as `chainctl iam account-associations describe` prints them.",
+        description="For chainguard-organization: the IDs of the organisation's image syncer (or "
+        "catalog syncer) and its image builder, as `chainctl iam account-associations describe` "
+        "prints them.",
     )
     identities: Items[IdentitySpec] = Field(
         (), description="Who may have signed; one of them is enough."
@@ -75,30 +67,21 @@ class KeylessSpec(Model):
     def _somebody(self) -> Self:
         if not self.preset and not self.identities:
             raise FieldError("it names nobody", expected="preset, identities, or both")
-        if (self.preset == ORGANISATION) != bool(self.accounts):
+        if len(self.accounts) != (2 if self.preset == ORGANISATION else 0):
             raise FieldError(
-                "accounts and the preset chainguard-organization belong together",
+                "the preset chainguard-organization, and only it, has two accounts",
                 hint="an organisation's catalogue is signed by its own two service accounts: "
                 "chainctl iam account-associations describe ORGANISATION",
             )
         return self
 
     @property
-    def signers(self) -> tuple[IdentitySpec, ...]:
+    def signers(self) -> tuple[Identity, ...]:
         """All identities, those of the preset first."""
-        preset: tuple[IdentitySpec, ...] = ()
+        own = tuple(Identity(one.issuer, one.identity) for one in self.identities)
         if self.preset == PUBLIC:
-            preset = (IdentitySpec(issuer=CHAINGUARD_ISSUER, identity=CHAINGUARD_IDENTITY),)
-        elif self.preset == ORGANISATION:
-            preset = tuple(_account(one) for one in self.accounts)
-        return preset + self.identities
-
-
-def _account(account: str) -> IdentitySpec:
-    """Return an organisation's service account; its identity is a URL under the issuer's."""
-    start = f"{ORGANISATION_ISSUER}/"
-    identity = account if account.startswith(start) else start + account
-    return IdentitySpec(issuer=ORGANISATION_ISSUER, identity=identity)
+            return CHAINGUARD + own
+        return (*catalogue(*self.accounts), *own) if self.preset == ORGANISATION else own
 
 
 def one_of(*names: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import click
 
 from petra.cli.command import file_option, petra_command
 from petra.cli.output import human_size
+from petra.cli.policy_files import POLICY_SETTINGS, read_policy, trust_beside, trusted_root
 from petra.cli.registries import REGISTRY_SETTINGS
 from petra.cli.spec_files import (
     lock_value,
@@ -27,15 +28,20 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from petra.bundle.create import Created, Request
+    from petra.bundle.metadata import PolicyRecord
     from petra.bundle.spec import ImageSpec, Spec
     from petra.cli.command import Call
     from petra.cli.settings import Settings
     from petra.cli.spec_files import SpecFile
     from petra.trust.policy import SignaturePolicy
+    from petra.trust.root import TrustedRoot
     from petra.trust.signer import Signer
 
 
-@petra_command("create", settings=("key", "image_key", "output_dir", "store", *REGISTRY_SETTINGS))
+@petra_command(
+    "create",
+    settings=("key", "image_key", *POLICY_SETTINGS, "output_dir", "store", *REGISTRY_SETTINGS),
+)
 @file_option("The spec, a bundle.yaml.", metavar="SPEC")
 @click.option(
     "--format",
@@ -66,10 +72,10 @@ def command(
         spec = read_spec(file)
         lock = read_lock(spec.lock_path) if locked else None
         signer = _signer(call.settings, spec.spec, pool, early)
-        policy = _policy(call.settings, spec)
+        rules = _rules(call.settings, spec)
         asked = request(spec, call.settings, locked=lock, allow_missing=allow_missing_images)
         with asked as wanted:
-            created = _create(call, spec.spec, wanted, signer, policy, form)
+            created = _create(call, spec.spec, wanted, signer, rules, form)
     value = _value(created)
     call.console.result(value, "\n".join(f"{name:10} {text}" for name, text in _lines(created)))
 
@@ -79,7 +85,7 @@ def _create(
     spec: Spec,
     wanted: Request,
     signer: Future[Signer] | None,
-    policy: Callable[[ImageSpec], SignaturePolicy],
+    rules: _Rules,
     form: str | None,
 ) -> Created:
     from petra.archive.writer import FETCHERS  # noqa: PLC0415  # start-up time
@@ -97,15 +103,26 @@ def _create(
     with call.console.progress() as progress:
         progress.on_start("resolving")
         prepared = prepare(wanted)
-        verdicts = verify_images(prepared.resolution, policy)
+        verdicts = verify_images(prepared.resolution, rules.images)
         progress.on_done()
         warn_of_missing(call, prepared.settled.missing)
         files = prepared.settled.files
-        contents = Contents(prepared.resolution, prepared.lock, files, components(files), verdicts)
-        flags = {
+        certified = any(one.certified for each in verdicts.values() for one in each.signatures)
+        contents = Contents(
+            prepared.resolution,
+            prepared.lock,
+            files,
+            components(files),
+            verdicts,
+            policy=rules.policy,
+            trusted_root=rules.root().data if certified else None,
+        )
+        flags: dict[str, bool | str] = {
             "locked": wanted.locked is not None,
             "allowMissingImages": wanted.allow_missing_images,
         }
+        if rules.policy:
+            flags["policy"] = rules.policy.digest
         output = Output(
             folder / f"{spec.stem}.{form}",
             form,
@@ -152,39 +169,41 @@ def _sealed(location: str) -> bool:
     return is_encrypted(read_file(location, limit=KEY_LIMIT), where=location)
 
 
-def _policy(settings: Settings, file: SpecFile) -> Callable[[ImageSpec], SignaturePolicy]:
-    """Return what says for each image who must have signed it: the spec, else the setting.
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What images are verified by.
+
+    Attributes:
+        images: says for each image who must have signed it.
+        root: gives the trusted root of keyless signatures.
+        policy: the policy, as the metadata record it; None where the spec decides alone.
+    """
+
+    images: Callable[[ImageSpec], SignaturePolicy]
+    root: Callable[[], TrustedRoot]
+    policy: PolicyRecord | None
+
+
+def _rules(settings: Settings, file: SpecFile) -> _Rules:
+    """Return who must have signed each image: as policy and spec say, else as the setting does.
 
     Keys are read now: a missing one is told before a registry is asked for anything.
     """
+    from petra.bundle.image_rules import PolicyRules, SpecRules  # noqa: PLC0415  # as above
+    from petra.bundle.metadata import PolicyRecord  # noqa: PLC0415  # as above
     from petra.cli.keys import public_keys  # noqa: PLC0415  # as above
-    from petra.errors import SettingError  # noqa: PLC0415  # as above
-    from petra.trust.policy import KeyPolicy, SkipPolicy  # noqa: PLC0415  # as above
+    from petra.trust.policy import KeyPolicy  # noqa: PLC0415  # as above
 
-    spec, keys = file.spec.spec, cache(public_keys)
+    policy = read_policy(settings)
+    root = trusted_root(settings, policy)
+    rules = PolicyRules(policy.policy, trust_beside(policy.path, root)) if policy else None
 
-    def policy(image: ImageSpec) -> SignaturePolicy:
-        wanted = file.spec.policy(image)
-        if wanted is None:
-            return KeyPolicy(tuple(keys(settings.need("image_key"))))
-        if wanted.skip:
-            return SkipPolicy(wanted.skip)
-        if wanted.keyless:
-            raise SettingError(
-                "keyless signatures are not verified by this version",
-                where=f"{file.path}: {image.name}",
-                hint="name a key, or skip with the reason",
-            )
-        places = [_beside(file.path, name) for name in wanted.key_files]
-        return KeyPolicy(tuple(key for place in places for key in keys(place)))
+    def default() -> SignaturePolicy:
+        return KeyPolicy(tuple(public_keys(settings.need("image_key"))))
 
-    found = {image.name: policy(image) for image in spec.images} if spec.output.verify else {}
-    return lambda image: found[image.name]
-
-
-def _beside(spec: Path, key: str) -> str:
-    """Return where a key of the spec is: a URI stays, a path starts in the spec's folder."""
-    return key if "://" in key else str(spec.parent / key)
+    images = SpecRules(file.spec, trust_beside(file.path, root), default, rules)
+    record = PolicyRecord(name=policy.policy.name, digest=policy.digest) if policy else None
+    return _Rules(images, root, record)
 
 
 def _value(created: Created) -> dict[str, Any]:

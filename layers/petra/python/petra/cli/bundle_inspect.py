@@ -12,7 +12,7 @@ from petra.cli.output import human_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from petra.bundle.metadata import ChartRecord, ImageRecord, Metadata
+    from petra.bundle.metadata import ChartRecord, ImageRecord, Metadata, VerifiedSignature
     from petra.cli.command import Call
 
 UNVERIFIED = "UNVERIFIED: nobody checked the signature; give --key to do so"
@@ -50,6 +50,8 @@ def _lines(metadata: Metadata, size: int, *, known: bool) -> Iterator[str]:
     yield f"made {metadata.created:%Y-%m-%d %H:%M:%S} UTC by {tool}"
     if metadata.not_after:
         yield f"not after {metadata.not_after:%Y-%m-%d %H:%M:%S} UTC"
+    if metadata.policy:
+        yield f"by policy {metadata.policy.name}, {metadata.policy.digest}"
     for step, reasons in metadata.skipped().items():
         yield f"skipped: {step} ({'; '.join(reasons)})"
     yield ""
@@ -93,8 +95,13 @@ def _image(image: ImageRecord) -> list[str]:
 def _signed(image: ImageRecord) -> str:
     if image.signatures.status == "skipped":
         return f"signature not verified ({image.signatures.reason})"
-    keys = ", ".join(one.key[:16] for one in image.signatures.verified)
-    return f"signed by {keys}…"
+    return f"signed by {', '.join(map(_signer, image.signatures.verified))}"
+
+
+def _signer(signature: VerifiedSignature) -> str:
+    if signature.method == "keyless":
+        return f"{signature.identity} ({signature.issuer}, {signature.time:%Y-%m-%d})"
+    return f"key {(signature.key or '')[:16]}…"
 
 
 def _chart(chart: ChartRecord) -> list[str]:

@@ -37,6 +37,8 @@ class ConfigFile(Model):
     key: str | None = Field(None, min_length=1)
     verify_key: str | None = Field(None, min_length=1)
     image_key: str | None = Field(None, min_length=1)
+    policy: str | None = Field(None, min_length=1)
+    trusted_root: str | None = Field(None, min_length=1)
     output_dir: str | None = Field(None, min_length=1)
     store: str | None = Field(None, min_length=1)
     registries: Registries = Registries()
@@ -57,6 +59,8 @@ def parse_config(data: bytes, *, where: str) -> dict[str, Any]:
         "key": config.key,
         "verifyKey": config.verify_key,
         "imageKey": config.image_key,
+        "policy": config.policy,
+        "trustedRoot": config.trusted_root,
         "outputDir": config.output_dir,
         "store": config.store,
         "registries.insecure": config.registries.insecure,

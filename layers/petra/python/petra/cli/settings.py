@@ -67,6 +67,24 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         "KEY",
         "Public key (PEM) for images whose verification the spec leaves open.",
     ),
+    "policy": Setting(
+        "--policy",
+        "PETRA_POLICY",
+        "policy",
+        "policy",
+        "location",
+        "FILE",
+        "The policy that bundles must keep to.",
+    ),
+    "trusted_root": Setting(
+        "--trusted-root",
+        "PETRA_TRUSTED_ROOT",
+        "trustedRoot",
+        "trusted root",
+        "location",
+        "FILE",
+        "Sigstore's trusted_root.json for keyless signatures, instead of the one with Petra.",
+    ),
     "output_dir": Setting(
         "--output-dir",
         "PETRA_OUTPUT_DIR",
@@ -177,6 +195,8 @@ class Settings:
         key: the signing key, a path or a URI such as ``awskms:///alias/petra``.
         verify_key: the public key file of a bundle's sender.
         image_key: the public key file for images.
+        policy: the policy file; None for none.
+        trusted_root: the trusted root file for keyless signatures; None for the one with Petra.
         output_dir: where bundles are written; None leaves it to the spec.
         store: the content store's folder; None for no store.
         insecure_registries: hosts that are spoken to in plain HTTP.
@@ -194,6 +214,8 @@ class Settings:
     key: str | None = None
     verify_key: str | None = None
     image_key: str | None = None
+    policy: str | None = None
+    trusted_root: str | None = None
     output_dir: str | None = None
     store: str | None = None
     insecure_registries: tuple[str, ...] = ()
