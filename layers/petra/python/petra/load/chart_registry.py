@@ -12,7 +12,7 @@ from petra.helm.artifact import chart_artifact, chart_tag
 from petra.helm.registry import chart_layer
 from petra.load.chart_files import bundled_charts, refuse_other
 from petra.load.destination import Loaded, Part, Placed, Survey
-from petra.load.places import RegistryPlace
+from petra.load.oci_places import RegistryPlace
 from petra.oci.manifest import parse_manifest
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from petra.content.progress import Progress
     from petra.load.chart_files import BundledChart
     from petra.load.destination import OpenBundle
-    from petra.load.places import Registries
+    from petra.load.oci_places import Registries
     from petra.oci.manifest import Manifest
     from petra.oci.repository import Repository
 

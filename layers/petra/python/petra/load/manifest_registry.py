@@ -11,7 +11,7 @@ from petra.helm.artifact import chart_tag
 from petra.load.cosign import is_signed, require_signed, sign
 from petra.load.destination import Loaded, Part, Placed, Survey
 from petra.load.flux_artifact import flux_artifact
-from petra.load.places import RegistryPlace
+from petra.load.oci_places import RegistryPlace
 from petra.load.rendering import LocalRegistry, local_manifests
 from petra.oci.manifest import parse_manifest
 from petra.oci.media_types import FLUX_CONFIG
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from petra.content.digest import Digest
     from petra.content.progress import Progress
     from petra.load.destination import OpenBundle
-    from petra.load.places import Registries
+    from petra.load.oci_places import Registries
     from petra.oci.repository import Repository
     from petra.trust.keys import PublicKey
     from petra.trust.signer import Signer
