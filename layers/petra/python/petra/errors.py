@@ -22,6 +22,7 @@
     │   └── NoSpaceError           … because it is full
     ├── BusyError                  exit 1: another process of petra is at work there
     ├── IncompleteError            exit 1: the spec lacks something that its content needs
+    ├── ReconcileError             exit 1: the cluster did not become what the bundle says
     └── ToolError                  exit 1: a program that Petra calls failed
 
 Each class has a stable ``code`` (the runbook has one entry for each), an ``exit_status`` for the
@@ -252,6 +253,13 @@ class IncompleteError(PetraError):
 
     code = "INCOMPLETE"
     usual_hint = "add what is missing to the spec"
+
+
+class ReconcileError(PetraError):
+    """The cluster did not become what the bundle says, or not in time."""
+
+    code = "RECONCILE"
+    usual_hint = "read the releases' messages; when their causes are mended, load again"
 
 
 class ToolError(PetraError):
