@@ -102,7 +102,8 @@ def _verified(data: bytes, policy: KeylessPolicy) -> Bundle:
     except SignatureError:
         raise
     except Exception as error:  # noqa: BLE001  # whatever hostile bytes make it raise is a no
-        raise SignatureError(f"Sigstore bundle does not verify: {str(error)[:200]}") from None
+        reason = " ".join(str(error).split())[:200]
+        raise SignatureError(f"Sigstore bundle does not verify: {reason}") from None
     return bundle
 
 

@@ -96,10 +96,7 @@ def load_leaf(data: bytes, *, where: str) -> Leaf:
         SignatureError: there is not exactly one, or its key is of a kind that is not accepted.
     """
     try:
-        if data.startswith(b"-----BEGIN"):
-            (certificate,) = load_pem_x509_certificates(data)
-        else:
-            certificate = load_der_x509_certificate(data)
+        certificate = _only_certificate(data)
         _ = certificate.extensions  # parsed when first asked for
         spki = certificate.public_key().public_bytes(
             Encoding.DER, PublicFormat.SubjectPublicKeyInfo
@@ -109,6 +106,15 @@ def load_leaf(data: bytes, *, where: str) -> Leaf:
         reason = error.message if isinstance(error, SettingError) else str(error)[:100]
         raise SignatureError(f"certificate is unusable: {reason}", where=where) from None
     return Leaf(certificate.public_bytes(Encoding.DER), key, certificate)
+
+
+def _only_certificate(data: bytes) -> Certificate:
+    if not data.startswith(b"-----BEGIN"):
+        return load_der_x509_certificate(data)
+    certificates = load_pem_x509_certificates(data)
+    if len(certificates) != 1:
+        raise ValueError(f"{len(certificates)} certificates where one is expected")
+    return certificates[0]
 
 
 def check_certificate(
