@@ -33,6 +33,7 @@ etcd etcd-server
 zstd zstd
 tar tar
 openssl openssl
+clamscan clamav
 LIST
 }
 

@@ -41,7 +41,17 @@ ALL_TOOLS = (
     *("crane", "cosign", "helm", "kustomize", "oras", "syft", "grype", "apiextensions-apiserver"),
     "conformance",  # the distribution-spec's own
     "referrers-registry",  # go-containerregistry's, with its referrers API turned on
-    *("skopeo", "docker-registry", "containerd", "ctr", "etcd", "zstd", "tar", "openssl"),
+    *(
+        "skopeo",
+        "docker-registry",
+        "containerd",
+        "ctr",
+        "etcd",
+        "zstd",
+        "tar",
+        "openssl",
+        "clamscan",
+    ),
 )
 
 

@@ -204,17 +204,11 @@ class _Found:
             require_all(self._verdicts)
         except PolicyError as error:
             refusal = error
-        value: dict[str, Any] = {"verified": known, "bundle": file, **self._json()}
-        if refusal:
-            value["error"] = refusal.to_json()
-        text = "\n".join([*([] if known else [UNVERIFIED]), *self._lines()])
-        call.console.result(value, text)
         for line in self._unused:
             call.console.warn(f"a waiver is about nothing here: {line}")
-        if refusal and call.console.json:
-            raise click.exceptions.Exit(refusal.exit_status)
-        if refusal:
-            raise refusal
+        value: dict[str, Any] = {"verified": known, "bundle": file, **self._json()}
+        text = "\n".join([*([] if known else [UNVERIFIED]), *self._lines()])
+        call.console.judged(value, text, refusal)
 
     def _json(self) -> dict[str, Any]:
         images = []

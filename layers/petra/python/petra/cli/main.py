@@ -26,6 +26,7 @@ _BUNDLE = {
     "inspect": "Show what is in a bundle, without unpacking it.",
     "diff": "Show how two bundles differ.",
     "scan": "Scan a bundle's images for vulnerabilities, without unpacking it.",
+    "lint": "Hold a bundle to a guard's profile.",
     "serve": "Serve a bundle as a registry and a chart repository.",
     "sign": "Sign a bundle that is there already.",
 }

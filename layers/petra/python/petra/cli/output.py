@@ -56,6 +56,22 @@ class Console:
         else:
             _write(sys.stdout, printable(text).rstrip("\n") + "\n")
 
+    def judged(self, value: Mapping[str, Any], text: str, refusal: PetraError | None) -> None:
+        """Print what was found, and end as refused if it was: as JSON in one object with the error.
+
+        Raises:
+            PetraError: `refusal`, for text.
+            click.exceptions.Exit: with its status, for JSON.
+        """
+        if refusal is None or not self.json:
+            self.result(value, text)
+        if refusal is None:
+            return
+        if not self.json:
+            raise refusal
+        self.document({**value, "error": refusal.to_json()})
+        raise click.exceptions.Exit(refusal.exit_status)
+
     def document(self, value: Mapping[str, Any]) -> None:
         """Print `value` as the one JSON object on stdout."""
         from petra.encoding.json import dump_json  # noqa: PLC0415  # text is the usual form
