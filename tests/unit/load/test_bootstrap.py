@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,11 +19,10 @@ from petra.load.rendering import LocalRegistry
 from tests.support import signing
 from tests.support.charts import chart
 from tests.support.load_bundles import open_bundle
+from tests.support.stops import StoppedError, StopsAfter
 from tests.support.world import OURS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from petra.load.destination import Loaded
 
 BASE = load_platform(base=True, observability=False).files
@@ -287,3 +287,42 @@ def test_a_bundle_that_lacks_a_chart_of_its_manifests_is_refused(server: Server)
 def test_a_chart_too_large_for_an_object_is_refused() -> None:
     with pytest.raises(UsageError, match="too large"):
         helm_chart(FirstChart("cilium", "kube-system", bytes(CHART_LIMIT * 3 // 4 + 3), {}))
+
+
+def test_the_folders_are_k3s_s_own_or_all_below_the_one_that_is_named() -> None:
+    assert K3sFolders.parse("k3s").manifests == Path("/var/lib/rancher/k3s/server/manifests")
+    assert K3sFolders.parse("k3s").config == Path("/etc/rancher/k3s")
+    named = K3sFolders.parse("k3s:/media/k3s")
+    assert (named.images, named.config) == (
+        Path("/media/k3s/agent/images"),
+        Path("/media/k3s/etc"),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "k3s:", "rke2", "rke2:/x"])
+def test_nothing_but_k3s_is_bootstrapped(text: str) -> None:
+    with pytest.raises(UsageError):
+        K3sFolders.parse(text)
+
+
+def test_settings_that_went_elsewhere_are_to_be_copied(server: Server) -> None:
+    loaded = server.load()
+
+    assert f"copy what is in {server.folders.config} to /etc/rancher/k3s" in loaded.notes
+
+
+def test_stopped_after_any_file_and_run_again_the_end_is_the_same(tmp_path: Path) -> None:
+    def content(server: Server) -> dict[str, bytes]:
+        return {name: data for name, (data, _) in server.files().items()}
+
+    whole = Server(tmp_path / "whole")
+    whole.root.mkdir()
+    whole.load()
+    for pieces in range(len(content(whole))):
+        server = Server(tmp_path / str(pieces))
+        server.root.mkdir()
+        with pytest.raises(StoppedError):
+            server.bootstrap().load(StopsAfter(pieces))
+        assert len(content(server)) == pieces + 1
+        server.load()
+        assert content(server) == content(whole)

@@ -14,6 +14,7 @@ from petra.load.chart_folder import ChartRepositoryFolder
 from tests.support.charts import chart
 from tests.support.command import names
 from tests.support.load_bundles import open_bundle
+from tests.support.stops import StoppedError, StopsAfter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,3 +164,18 @@ def test_a_file_that_is_no_index_is_not_written_over(tmp_path: Path, folder: Pat
         load(tmp_path, folder, APP)
 
     assert names(folder) == ["index.yaml"]
+
+
+def test_stopped_after_any_chart_and_run_again_the_end_is_the_same(tmp_path: Path) -> None:
+    def content(folder: Path) -> dict[str, bytes]:
+        return {name: data for name, (data, _) in snapshot(folder).items()}
+
+    charts = (APP, DB, chart("more", "1.0.0"))
+    load(tmp_path, tmp_path / "whole", *charts)
+    for pieces in range(len(charts)):
+        folder = tmp_path / str(pieces)
+        with pytest.raises(StoppedError):
+            destination(tmp_path, folder, *charts).load(StopsAfter(pieces))
+        assert "index.yaml" not in names(folder), "the index names only what is there"
+        assert load(tmp_path, folder, *charts).count(True) == len(charts) - pieces - 1
+        assert content(folder) == content(tmp_path / "whole")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from petra.archive.sink import write_file
 from petra.bundle.platform import releases
@@ -63,6 +63,23 @@ class K3sFolders:
 
     data: Path = K3S
     config: Path = K3S_CONFIG
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the folders that ``k3s`` or ``k3s:DIR`` names.
+
+        With `DIR`, a data folder of another place or of another machine, the settings go to
+        ``DIR/etc``, for a person to copy.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        kind, colon, path = text.partition(":")
+        if kind != "k3s" or bool(colon) != bool(path):
+            raise UsageError(
+                "not something to bootstrap", found=text[:200], expected="k3s or k3s:DIR"
+            )
+        return cls(Path(path), Path(path) / "etc") if path else cls()
 
     @property
     def manifests(self) -> Path:
@@ -235,13 +252,16 @@ class K3sBootstrap:
         """Return what the person does next, one sentence each."""
         local = self._source.local
         secrets = [name for name in (local.secret, local.ca_secret) if name]
-        folders = self._folders
+        config = self._folders.config
+        is_aside = config != K3S_CONFIG
+        copies = [f"copy what is in {config} to {K3S_CONFIG}"] if is_aside else []
         steps = [
             (
                 "have k3s's own images in agent/images too (k3s-airgap-images-ARCH.tar.zst of its "
                 "release): among them is klipper-helm, which installs these charts"
             ),
-            f"check {folders.config}, then start the server: systemctl enable --now k3s",
+            *copies,
+            f"check {K3S_CONFIG}, then start the server: systemctl enable --now k3s",
             *(f"create the Secret {name} in {objects.FLUX_NAMESPACE}" for name in secrets),
             (
                 "watch it come up: kubectl -n kube-system get pods; then kubectl -n "
