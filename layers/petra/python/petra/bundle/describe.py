@@ -28,6 +28,7 @@ from petra.bundle.metadata import (
     TrustedRootRecord,
     VerifiedSignature,
     dump_metadata,
+    image_names,
 )
 from petra.content.descriptor import Descriptor
 from petra.content.digest import Digest
@@ -35,7 +36,6 @@ from petra.content.stream import BytesStream
 from petra.encoding.json import dump_json
 from petra.helm.index import repository_index
 from petra.oci.media_types import OCI_INDEX
-from petra.oci.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -164,19 +164,15 @@ def image_index(images: Sequence[LockedImage]) -> bytes:
     attached: dict[str, dict[str, Any]] = {}
     for image in images:
         entry = image.root.descriptor.to_json()
-        entries += [entry | {"annotations": _names(name)} for name in _image_names(image)]
+        entries += [
+            entry | {"annotations": _names(name)}
+            for name in image_names(image.reference, image.root.digest)
+        ]
         for one in image.attachments:
             attached.setdefault(one.digest, one.descriptor.to_json())
     unique = {(entry["digest"], entry["annotations"][_IMAGE_NAME]): entry for entry in entries}
     manifests = [*unique.values(), *attached.values()]
     return dump_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests})
-
-
-def _image_names(image: LockedImage) -> Iterator[str]:
-    reference = Reference.parse(image.reference)
-    if reference.tagged:
-        yield reference.tagged
-    yield str(reference.with_digest(image.root.digest))
 
 
 def _names(name: str) -> dict[str, str]:

@@ -115,6 +115,7 @@ class PolicyRules:
 
     def __init__(self, policy: Policy, trust: Trust) -> None:
         self.policy = policy
+        self._root = trust.root
         self._policies = {
             one.pattern: _ByRule(
                 signature_policy(one.verify, trust), f"rule {one.pattern} of policy {policy.name}"
@@ -161,6 +162,12 @@ class PolicyRules:
                 hint="add a rule that says who must have signed it, or leave the image out",
             )
         return rule
+
+    @property
+    def root_digest(self) -> Digest | None:
+        """The digest of the trusted root; None where no rule needs one."""
+        needed = any(rule.verify.keyless for rule in self.policy.spec.images)
+        return self._root().digest if needed else None
 
     def allows_skipping(self, step: str) -> bool:
         """Say whether the policy names `step` as one that may be skipped."""

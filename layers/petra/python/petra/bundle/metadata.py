@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,12 @@ from petra.bundle.lock import LockedAttachment  # noqa: TC001  # a model's field
 from petra.encoding.json import dump_json, load_json
 from petra.encoding.models import FieldError, Items, Model, to_value, validate
 from petra.errors import FormatError
+from petra.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from petra.content.digest import Digest
 
 METADATA_LIMIT = 64 * 1024 * 1024
 
@@ -160,6 +166,11 @@ class ImageRecord(Model):
     sboms: Items[Evidence] = ()
     provenance: Items[Evidence] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names by which runtimes know it, as ``index.json`` has them."""
+        return image_names(self.reference, self.digest)
+
 
 class ChartRecord(Model):
     """A chart of the bundle."""
@@ -207,6 +218,14 @@ class Base(Model):
     digest: DigestField
 
 
+class Skip(NamedTuple):
+    """A step that was skipped: of the bundle as a whole, or of one image."""
+
+    step: Step
+    image: ImageRecord | None
+    reason: str
+
+
 class Metadata(Model):
     """The whole document.
 
@@ -234,17 +253,34 @@ class Metadata(Model):
     platform: Items[ComponentRecord] = ()
     members: Items[Member]
 
+    def skips(self) -> Iterator[Skip]:
+        """Give every step that was skipped, of the bundle as a whole and of each image."""
+        steps: dict[Step, tuple[Check, str]] = {
+            "sign": (self.checks.sign, ""),
+            "verify": (self.checks.verify, "signatures"),
+            "scan": (self.checks.scan, "scan"),
+        }
+        for step, (whole, of_image) in steps.items():
+            if whole.reason:
+                yield Skip(step, None, whole.reason)
+            for image in self.images if of_image else ():
+                check: Check = getattr(image, of_image)
+                if check.reason:
+                    yield Skip(step, image, check.reason)
+
     def skipped(self) -> dict[str, list[str]]:
         """Return the reasons by which steps were skipped, by the step's name, images included."""
-        found: dict[str, list[str]] = {}
-        steps = {"sign": [self.checks.sign], "verify": [self.checks.verify]}
-        steps["verify"] += [image.signatures for image in self.images]
-        steps["scan"] = [self.checks.scan, *(image.scan for image in self.images)]
-        for name, checks in steps.items():
-            reasons = dict.fromkeys(check.reason for check in checks if check.reason)
-            if reasons:
-                found[name] = list(reasons)
-        return found
+        found: dict[str, dict[str, None]] = {}
+        for skip in self.skips():
+            found.setdefault(skip.step, {})[skip.reason] = None
+        return {step: list(reasons) for step, reasons in found.items()}
+
+
+def image_names(reference: str, digest: Digest) -> tuple[str, ...]:
+    """Return the names of an image in ``index.json``: by tag, where it has one, and by digest."""
+    named = Reference.parse(reference)
+    by_digest = str(named.with_digest(digest))
+    return (named.tagged, by_digest) if named.tagged else (by_digest,)
 
 
 def load_metadata(data: bytes, *, where: str = "metadata.json") -> Metadata:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,14 @@ from petra.errors import PetraError, PolicyError
 from petra.trust.blob import verify_blob_by_any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from petra.archive.source import Source
     from petra.bundle.metadata import Metadata
     from petra.content.digest import Digest
     from petra.content.progress import Progress
     from petra.trust.keys import PublicKey
+    from petra.trust.verdict import SignatureVerdict
 
 
 _SIGNED_BAD = "do not use it, though its signature is good; ask the sender to make it anew"
@@ -47,11 +48,14 @@ class VerifiedBundle:
         archive: its members and its digest.
         metadata: what it says of itself.
         key: who signed it.
+        verdicts: what vouches for each image, by name, where a receiver's policy had its signatures
+            verified anew.
     """
 
     archive: Verified
     metadata: Metadata
     key: PublicKey
+    verdicts: Mapping[str, SignatureVerdict] = field(default_factory=dict)
 
 
 def verify_bundle(

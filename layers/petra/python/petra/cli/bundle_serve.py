@@ -9,6 +9,7 @@ import click
 
 from petra.cli.command import file_option, petra_command
 from petra.cli.opening import verified
+from petra.cli.policy_files import RECEIVER_SETTINGS, receiver_of
 from petra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from petra.serve.server import BundleServer
 
 
-@petra_command("serve", settings=("verify_key",))
+@petra_command("serve", settings=("verify_key", *RECEIVER_SETTINGS))
 @file_option("The bundle.")
 @click.option(
     "--signature",
@@ -44,7 +45,8 @@ def command(call: Call, file: str, signature: str | None, listen: str) -> None:
     from petra.serve.server import BundleServer  # noqa: PLC0415  # as above
 
     host, port = _address(listen)
-    with verified(call, file, signature) as bundle:
+    receiver = receiver_of(call.settings)
+    with verified(call, file, signature, receiver=receiver) as bundle:
         reader = bundle.archive.reader
         lock = load_lock(reader.read(LOCK), where=LOCK, error=FormatError)
         repositories = BundleRepositories(ArchiveTarget(reader), lock)

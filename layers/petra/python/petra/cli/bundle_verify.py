@@ -8,12 +8,13 @@ import click
 
 from petra.cli.command import file_option, petra_command
 from petra.cli.opening import verified
+from petra.cli.policy_files import RECEIVER_SETTINGS, receiver_of
 
 if TYPE_CHECKING:
     from petra.cli.command import Call
 
 
-@petra_command("verify", settings=("verify_key",))
+@petra_command("verify", settings=("verify_key", *RECEIVER_SETTINGS))
 @file_option("The bundle.")
 @click.option(
     "--signature",
@@ -25,13 +26,22 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Check the bundle's provenance, .intoto.json, too; refuse a bundle without one.",
 )
-def command(call: Call, file: str, signature: str | None, provenance: bool) -> None:  # noqa: FBT001  # a flag
+def command(
+    call: Call,
+    file: str,
+    signature: str | None,
+    provenance: bool,  # noqa: FBT001  # a flag
+) -> None:
     """Check a bundle's signature and every member, in one pass over the file.
 
-    Nothing in the file is interpreted before the signature has been found good. Exit status 3
-    says that the bundle is not what it should be.
+    Nothing in the file is interpreted before the signature has been found good. With a policy the
+    signatures of all images are verified anew, out of the bundle, and steps that the sender skipped
+    are refused unless the policy allows them. Exit status 3 says that the bundle is not what it
+    should be.
     """
-    with verified(call, file, signature, provenance=provenance) as bundle:
+    receiver = receiver_of(call.settings)
+    provenance = provenance or (receiver is not None and receiver.bundle.provenance)
+    with verified(call, file, signature, provenance=provenance, receiver=receiver) as bundle:
         metadata = bundle.metadata
         skipped = metadata.skipped()
         value = {
@@ -48,6 +58,9 @@ def command(call: Call, file: str, signature: str | None, provenance: bool) -> N
         }
     if provenance:
         value["provenance"] = True
+    if receiver and receiver.rules:
+        value["policy"] = receiver.rules.policy.name
+        value["images"] = {name: one.to_json() for name, one in bundle.verdicts.items()}
     for step, reasons in skipped.items():
         call.console.warn(f"the sender skipped: {step} ({'; '.join(reasons)})")
     lines = [
@@ -57,6 +70,11 @@ def command(call: Call, file: str, signature: str | None, provenance: bool) -> N
         f"signed by sha256:{value['key']}",
         f"members   {value['members']}, each with the digest that the metadata says",
     ]
+    if receiver and receiver.rules:
+        lines.append(
+            f"policy    {receiver.rules.policy.name}: signatures of {len(bundle.verdicts)} of "
+            f"{len(metadata.images)} images verified anew"
+        )
     if provenance:
         lines.append("made from its images and charts alone, as its provenance says")
     call.console.result(value, "\n".join(lines))

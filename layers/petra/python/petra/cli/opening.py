@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from petra.bundle.metadata import Metadata
+    from petra.bundle.receive import Receiver
     from petra.bundle.verify import Signed, VerifiedBundle
     from petra.cli.command import Call
 
@@ -25,6 +27,7 @@ def verified(
     key: str | None = None,
     provenance: bool = False,
     policy: Callable[[Signed], None] | None = None,
+    receiver: Receiver | None = None,
 ) -> Iterator[VerifiedBundle]:
     """Verify the bundle `file` and give it, held open.
 
@@ -32,9 +35,12 @@ def verified(
         call: settings and console.
         file: the bundle's path.
         signature: the signature file that the user names.
-        key: the public key's place; None to take it from the settings, which must have one.
-        provenance: whether the bundle's provenance is checked too, by the same keys.
+        key: the public key's place; None to take it from the settings, or else the receiver's
+            signers.
+        provenance: whether the bundle's provenance is checked too, by the same keys. The receiver
+            may ask for it as well.
         policy: further rules, asked once the signature is good.
+        receiver: what is asked of the bundle; None asks for a good signature alone.
 
     Raises:
         SettingError: no public key is given.
@@ -46,18 +52,36 @@ def verified(
     from petra.bundle.verify import verify_bundle  # noqa: PLC0415  # as above
     from petra.cli.keys import public_keys  # noqa: PLC0415  # as above
 
-    keys = public_keys(key or call.settings.need("verify_key"))
+    def check(signed: Signed) -> None:
+        if receiver:
+            from petra.bundle.receive import check_signed  # noqa: PLC0415  # as above
+
+            check_signed(receiver, signed)
+        if policy:
+            policy(signed)
+
+    named = key or call.settings.verify_key
+    signers = receiver.signers if receiver and not named else ()
+    keys = signers or public_keys(named or call.settings.need("verify_key"))
+    provenance = provenance or (receiver is not None and receiver.bundle.provenance)
     path = Path(file)
     with FileSource(path) as source:
         signatures = read_signatures(path, Path(signature) if signature else None)
         envelope = read_provenance(path) if provenance else None
         with call.console.progress() as progress:
-            found = verify_bundle(source, signatures, keys, progress, policy=policy)
+            found = verify_bundle(source, signatures, keys, progress, policy=check)
         if provenance:
             check_provenance(
                 envelope, found.archive.digest, found.metadata, keys, where=source.name
             )
-        yield found
+        yield _received(receiver, found) if receiver else found
+
+
+def _received(receiver: Receiver, found: VerifiedBundle) -> VerifiedBundle:
+    """Return the bundle with what vouches for its images, if it is what the receiver asks for."""
+    from petra.bundle.receive import receiver_policy  # noqa: PLC0415  # start-up time
+
+    return replace(found, verdicts=receiver_policy(receiver, found))
 
 
 def unverified_metadata(path: Path) -> tuple[Metadata, int]:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from petra.cli.files import read_file
 from petra.content.digest import Digest
 from petra.content.stream import DOCUMENT_LIMIT
-from petra.errors import SettingError
+from petra.errors import SettingError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from petra.bundle.image_rules import Trust
     from petra.bundle.policy import Policy
+    from petra.bundle.receive import Receiver
     from petra.cli.settings import Settings
     from petra.trust.keys import PublicKey
     from petra.trust.root import TrustedRoot
@@ -27,6 +28,8 @@ FILE_LIMIT = 64 * 1024 * 1024
 
 #: The settings of every command that goes by a policy.
 POLICY_SETTINGS = ("policy", "trusted_root")
+#: … and of those that take a bundle.
+RECEIVER_SETTINGS = (*POLICY_SETTINGS, "allow_skipped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,48 @@ def trusted_root(settings: Settings, file: PolicyFile | None) -> Callable[[], Tr
         return of_policy or given or TrustedRoot.pinned()
 
     return root
+
+
+def receiver_of(settings: Settings) -> Receiver | None:
+    """Return what a receiver asks of a bundle; None where the settings say nothing about that.
+
+    Args:
+        settings: they may name a policy, and steps that may have been skipped.
+
+    Raises:
+        UsageError: there is no such step.
+        PetraError: the policy is wrong, or a key that it names cannot be read.
+    """
+    file = read_policy(settings)
+    if file is None and not settings.allow_skipped:
+        return None
+    from petra.bundle.image_rules import PolicyRules  # noqa: PLC0415  # start-up time
+    from petra.bundle.receive import Receiver  # noqa: PLC0415  # as above
+
+    steps = _steps(settings.allow_skipped)
+    if file is None:
+        return Receiver(allow_skipped=steps)
+    trust = trust_beside(file.path, trusted_root(settings, file))
+    signers = (key for name in file.policy.spec.bundle.signers for key in trust.keys(name))
+    return Receiver(PolicyRules(file.policy, trust), tuple(signers), steps)
+
+
+def _steps(named: Sequence[str]) -> frozenset[str]:
+    from petra.bundle.metadata import STEPS  # noqa: PLC0415  # start-up time
+    from petra.encoding.models import nearest  # noqa: PLC0415  # as above
+
+    steps = [part.strip() for text in named for part in text.split(",") if part.strip()]
+    for step in steps:
+        if step not in STEPS:
+            meant = nearest(step, STEPS)
+            raise UsageError(
+                "no such step",
+                where="--allow-skipped",
+                expected=", ".join(STEPS),
+                found=step[:40],
+                hint=f"did you mean {meant!r}?" if meant else None,
+            )
+    return frozenset(steps)
 
 
 def _root(path: Path) -> TrustedRoot:

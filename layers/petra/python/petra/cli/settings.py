@@ -182,7 +182,8 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         "list of steps that may have been skipped",
         "list",
         "STEP,…",
-        "Take a bundle whose sender skipped these steps: sign, verify, scan.",
+        "Take a bundle whose sender skipped these steps, and no others: sign, verify, scan, sbom, "
+        "provenance.",
     ),
 }
 
