@@ -12,6 +12,7 @@
     │   ├── SignatureError         a signature is missing, or does not verify
     │   ├── FormatError            an archive or document breaks the bundle format
     │   ├── ContentRefusedError    content that a bundle must not carry (an executable in a chart …)
+    │   ├── ChunksError            chunks of a bundle are missing or damaged (names each)
     │   ├── DriftError             the lock and what it was made from differ
     │   └── PolicyError            all is genuine, yet policy does not let it pass
     ├── NotFoundError              exit 1: a tag, digest, chart or file is not there
@@ -167,6 +168,40 @@ class ContentRefusedError(VerificationError):
 
     code = "CONTENT_REFUSED"
     usual_hint = "do not use it; ask its publisher for one without that"
+
+
+class ChunksError(VerificationError):
+    """Chunks of a bundle are missing or damaged, more than can be rebuilt here.
+
+    Args:
+        message: as for :class:`PetraError`.
+        missing: file names of those that are not there.
+        damaged: file names of those that have another size or digest.
+        where: the chunk folder.
+        hint: what the reader can do next.
+    """
+
+    code = "CHUNKS"
+    usual_hint = "bring the named files again; the others are good and can stay"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        missing: Sequence[str] = (),
+        damaged: Sequence[str] = (),
+        where: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.missing = tuple(missing)
+        self.damaged = tuple(damaged)
+        lists = {"missing": self.missing, "damaged": self.damaged}
+        found = "; ".join(f"{what} {', '.join(names)}" for what, names in lists.items() if names)
+        super().__init__(message, where=where, found=found or None, hint=hint)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the error with its two lists."""
+        return super().to_json() | {"missing": [*self.missing], "damaged": [*self.damaged]}
 
 
 class DriftError(VerificationError):

@@ -61,7 +61,7 @@ class FileSink:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():  # now, and not when all else is done
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            self._check_space(size or 0)
+            check_space(path.parent, size or 0)
             self._fd, self._is_named = self._open_temporary()
         self._open = True
 
@@ -77,24 +77,10 @@ class FileSink:
         flags |= os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         return os.open(self._temporary, flags, 0o644), True
 
-    def _check_space(self, size: int) -> None:
-        free = shutil.disk_usage(self._path.parent).free
-        if size > free:
-            raise NoSpaceError(
-                "the disk has no room for the file",
-                where=str(self._path.parent),
-                expected=f"{size} bytes",
-                found=f"{free} bytes free",
-                hint="free some space, or write elsewhere (--output-dir)",
-            )
-
     def write_at(self, offset: int, data: memoryview | bytes) -> None:
         """Write `data` to its place; see :class:`Sink`."""
-        view = memoryview(data)
         with self._errors():
-            while view:
-                written = os.pwrite(self._fd, view, offset)
-                view, offset = view[written:], offset + written
+            write_all(self._fd, offset, memoryview(data))
 
     def commit(self) -> None:
         """Give the file its final name in one step."""
@@ -124,6 +110,34 @@ class FileSink:
             yield
         except OSError as error:
             raise storage_error(error, self._path) from error
+
+
+def write_all(fd: int, offset: int, data: memoryview) -> None:
+    """Write the whole of `data` to its place in an open file.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    while data:
+        written = os.pwrite(fd, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def check_space(folder: Path, size: int) -> None:
+    """Refuse to begin what cannot fit.
+
+    Raises:
+        NoSpaceError: the disk of `folder` has not `size` bytes free.
+    """
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise NoSpaceError(
+            "the disk has no room for the file",
+            where=str(folder),
+            expected=f"{size} bytes",
+            found=f"{free} bytes free",
+            hint="free some space, or write elsewhere (--output-dir)",
+        )
 
 
 def storage_error(error: OSError, path: Path) -> StorageError:

@@ -64,6 +64,30 @@ def hash_source(source: Source, progress: Progress) -> Digest:
     return hasher.digest()
 
 
+def signed_files(
+    name: str, digest: Digest, signer: Signer, statement: bytes | None = None
+) -> dict[str, bytes]:
+    """Sign what has `digest` and return what lies beside it, by file name.
+
+    Args:
+        name: the signed file's name.
+        digest: its digest.
+        signer: who signs.
+        statement: the file's provenance, which is signed too; None for none.
+
+    Raises:
+        PetraError: as :func:`write_signatures`, less the disk.
+    """
+    der = signer.sign_digest(digest)
+    contents = {
+        name + SIGNATURE_SUFFIX: signature_file(der),
+        name + BUNDLE_SUFFIX: sigstore_bundle(digest, der, signer.public_key),
+    }
+    if statement is not None:
+        contents[name + PROVENANCE_SUFFIX] = sign_envelope(IN_TOTO, statement, signer)
+    return contents
+
+
 def write_signatures(
     file: Path, digest: Digest, signer: Signer, statement: bytes | None = None
 ) -> tuple[Path, ...]:
@@ -87,24 +111,18 @@ def write_signatures(
         NoSpaceError: the disk is full.
         StorageError: the disk refused for another reason.
     """
-    der = signer.sign_digest(digest)
-    contents = {
-        signature_path(file): signature_file(der),
-        bundle_path(file): sigstore_bundle(digest, der, signer.public_key),
-    }
-    if statement is not None:
-        contents[provenance_path(file)] = sign_envelope(IN_TOTO, statement, signer)
+    contents = signed_files(file.name, digest, signer, statement)
     sinks: list[FileSink] = []
     try:
-        for path, data in contents.items():
-            sinks.append(FileSink(path, len(data)))
+        for name, data in contents.items():
+            sinks.append(FileSink(file.with_name(name), len(data)))
             sinks[-1].write_at(0, data)
         for sink in sinks:
             sink.commit()
     finally:
         for sink in sinks:
             sink.abort()
-    return tuple(contents)
+    return tuple(map(file.with_name, contents))
 
 
 def remove_signatures(file: Path) -> None:
@@ -121,6 +139,18 @@ def read_provenance(file: Path) -> bytes | None:
         StorageError: it cannot be read.
     """
     return _read(provenance_path(file))
+
+
+def read_beside(file: Path) -> dict[str, bytes]:
+    """Return all that lies beside a bundle and belongs to it, by the end of its name.
+
+    Raises:
+        SignatureError: one is too large.
+        StorageError: one cannot be read.
+    """
+    suffixes = (SIGNATURE_SUFFIX, BUNDLE_SUFFIX, PROVENANCE_SUFFIX)
+    found = {suffix: _read(file.with_name(file.name + suffix)) for suffix in suffixes}
+    return {suffix: data for suffix, data in found.items() if data is not None}
 
 
 def read_signatures(file: Path, named: Path | None = None) -> tuple[bytes | None, bytes | None]:

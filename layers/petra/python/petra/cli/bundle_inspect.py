@@ -19,7 +19,7 @@ UNVERIFIED = "UNVERIFIED: nobody checked the signature; give --key to do so"
 
 
 @petra_command("inspect", settings=("verify_key",))
-@file_option("The bundle.")
+@file_option("The bundle, or its chunk folder.")
 def command(call: Call, file: str) -> None:
     """Show what is in a bundle: images, charts, manifests, sizes and digests.
 

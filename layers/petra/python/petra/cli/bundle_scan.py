@@ -10,7 +10,7 @@ import click
 
 from petra.cli.bundle_inspect import UNVERIFIED
 from petra.cli.command import file_option, petra_command
-from petra.cli.opening import verified
+from petra.cli.opening import open_source, verified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ _NONE: Final = "none"
 
 
 @petra_command("scan", settings=("verify_key",))
-@file_option("The bundle.")
+@file_option("The bundle, or its chunk folder.")
 @click.option(
     "--signature",
     metavar="FILE",
@@ -151,7 +151,6 @@ def _opened(
     """Open the bundle: verified with a key, unverified without one."""
     from petra.archive.members import METADATA  # noqa: PLC0415  # start-up time
     from petra.archive.reader import ArchiveReader  # noqa: PLC0415  # as above
-    from petra.archive.source import FileSource  # noqa: PLC0415  # as above
     from petra.bundle.metadata import load_metadata  # noqa: PLC0415  # as above
     from petra.errors import PetraError  # noqa: PLC0415  # as above
 
@@ -159,7 +158,7 @@ def _opened(
         with verified(call, file, signature) as bundle:
             yield bundle.archive.reader, bundle.metadata
         return
-    with FileSource(Path(file)) as source:
+    with open_source(Path(file)) as source:
         try:
             reader = ArchiveReader(source)
             metadata = load_metadata(reader.read(METADATA))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @petra_command("serve", settings=("verify_key", *RECEIVER_SETTINGS))
-@file_option("The bundle.")
+@file_option("The bundle, or its chunk folder.")
 @click.option(
     "--signature",
     metavar="FILE",

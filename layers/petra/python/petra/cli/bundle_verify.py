@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from petra.cli.chunk_folders import verified_whole
 from petra.cli.command import file_option, petra_command
-from petra.cli.opening import verified
 from petra.cli.policy_files import RECEIVER_SETTINGS, receiver_of
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @petra_command("verify", settings=("verify_key", *RECEIVER_SETTINGS))
-@file_option("The bundle.")
+@file_option("The bundle, or its chunk folder.")
 @click.option(
     "--signature",
     metavar="FILE",
@@ -36,12 +36,14 @@ def command(
 
     Nothing in the file is interpreted before the signature has been found good. With a policy the
     signatures of all images are verified anew, out of the bundle, and steps that the sender skipped
-    are refused unless the policy allows them. Exit status 3 says that the bundle is not what it
-    should be.
+    are refused unless the policy allows them. In a chunk folder, chunks that are missing or damaged
+    are rebuilt where there is parity for it (what was damaged stays, as ….damaged); otherwise each
+    is named. Exit status 3 says that the bundle is not what it should be.
     """
     receiver = receiver_of(call.settings)
     provenance = provenance or (receiver is not None and receiver.bundle.provenance)
-    with verified(call, file, signature, provenance=provenance, receiver=receiver) as bundle:
+    opened = verified_whole(call, file, signature, provenance=provenance, receiver=receiver)
+    with opened as (bundle, rebuilt):
         metadata = bundle.metadata
         skipped = metadata.skipped()
         value = {
@@ -58,6 +60,8 @@ def command(
         }
     if provenance:
         value["provenance"] = True
+    if rebuilt is not None:
+        value["rebuilt"] = rebuilt
     if receiver and receiver.rules:
         value["policy"] = receiver.rules.policy.name
         value["images"] = {name: one.to_json() for name, one in bundle.verdicts.items()}
@@ -77,4 +81,5 @@ def command(
         )
     if provenance:
         lines.append("made from its images and charts alone, as its provenance says")
+    lines += [f"rebuilt   {name}" for name in rebuilt or ()]
     call.console.result(value, "\n".join(lines))

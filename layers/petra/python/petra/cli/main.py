@@ -29,6 +29,8 @@ _BUNDLE = {
     "lint": "Hold a bundle to a guard's profile.",
     "serve": "Serve a bundle as a registry and a chart repository.",
     "sign": "Sign a bundle that is there already.",
+    "chunk": "Cut a bundle into chunks that fit a medium, with parity if wanted.",
+    "join": "Put the chunks of a folder together into one file.",
 }
 _TOP = {
     "bundle": "Make, check, read and serve bundles.",

@@ -7,15 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from petra.errors import PetraError
+from petra.errors import PetraError, PolicyError, VerificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from petra.archive.source import Source
     from petra.bundle.metadata import Metadata
     from petra.bundle.receive import Receiver
     from petra.bundle.verify import Signed, VerifiedBundle
     from petra.cli.command import Call
+    from petra.content.progress import Progress
+    from petra.trust.keys import PublicKey
 
 
 @contextmanager
@@ -33,7 +36,7 @@ def verified(
 
     Args:
         call: settings and console.
-        file: the bundle's path.
+        file: the bundle's path, or its chunk folder's.
         signature: the signature file that the user names.
         key: the public key's place; None to take it from the settings, or else the receiver's
             signers.
@@ -46,11 +49,9 @@ def verified(
         SettingError: no public key is given.
         VerificationError: the bundle is not what it should be.
     """
-    from petra.archive.source import FileSource  # noqa: PLC0415  # start-up time
-    from petra.bundle.provenance import check_provenance  # noqa: PLC0415  # as above
+    from petra.bundle.provenance import check_provenance  # noqa: PLC0415  # start-up time
     from petra.bundle.signatures import read_provenance, read_signatures  # noqa: PLC0415  # as above
     from petra.bundle.verify import verify_bundle  # noqa: PLC0415  # as above
-    from petra.cli.keys import public_keys  # noqa: PLC0415  # as above
 
     def check(signed: Signed) -> None:
         if receiver:
@@ -60,15 +61,13 @@ def verified(
         if policy:
             policy(signed)
 
-    named = key or call.settings.verify_key
-    signers = receiver.signers if receiver and not named else ()
-    keys = signers or public_keys(named or call.settings.need("verify_key"))
+    keys = sender_keys(call, key, receiver)
     provenance = provenance or (receiver is not None and receiver.bundle.provenance)
-    path = Path(file)
-    with FileSource(path) as source:
+    with open_source(Path(file), keys) as source:
+        path = Path(source.name)  # for a chunk folder, the name of the bundle in it
         signatures = read_signatures(path, Path(signature) if signature else None)
         envelope = read_provenance(path) if provenance else None
-        with call.console.progress() as progress:
+        with call.console.progress() as progress, _chunks_named(source, progress):
             found = verify_bundle(source, signatures, keys, progress, policy=check)
         if provenance:
             check_provenance(
@@ -84,6 +83,58 @@ def _received(receiver: Receiver, found: VerifiedBundle) -> VerifiedBundle:
     return replace(found, verdicts=receiver_policy(receiver, found))
 
 
+def sender_keys(call: Call, key: str | None, receiver: Receiver | None) -> Sequence[PublicKey]:
+    """Return who may have signed a bundle: `key`, else the setting, else the receiver's policy.
+
+    Raises:
+        SettingError: none of them says.
+    """
+    from petra.cli.keys import public_keys  # noqa: PLC0415  # start-up time
+
+    named = key or call.settings.verify_key
+    signers = receiver.signers if receiver and not named else ()
+    return signers or public_keys(named or call.settings.need("verify_key"))
+
+
+@contextmanager
+def open_source(path: Path, keys: Sequence[PublicKey] | None = None) -> Iterator[Source]:
+    """Open a bundle: a file, or a folder of chunks as one file.
+
+    Args:
+        path: the file or folder.
+        keys: who may have signed the manifest of a folder; None to check no signature.
+
+    Raises:
+        SignatureError: the manifest is not signed by one of them.
+        ChunksError: a chunk is missing or has another size.
+    """
+    if path.is_dir():
+        from petra.transfer.source import ChunkSource, open_folder  # noqa: PLC0415  # as above
+
+        with ChunkSource(open_folder(path, keys)) as chunks:
+            yield chunks
+        return
+    from petra.archive.source import FileSource  # noqa: PLC0415  # start-up time
+
+    with FileSource(path) as source:
+        yield source
+
+
+@contextmanager
+def _chunks_named(source: Source, progress: Progress) -> Iterator[None]:
+    """Where verification fails on a chunk folder, name the damaged chunks."""
+    try:
+        yield
+    except PolicyError:
+        raise  # of a bundle that is whole
+    except VerificationError:
+        if folder := getattr(source, "folder", None):
+            from petra.transfer.restore import name_damage  # noqa: PLC0415  # as above
+
+            name_damage(folder, progress)
+        raise
+
+
 def unverified_metadata(path: Path) -> tuple[Metadata, int]:
     """Return what the bundle at `path` says of itself, unchecked, and the file's size in bytes.
 
@@ -92,10 +143,9 @@ def unverified_metadata(path: Path) -> tuple[Metadata, int]:
     """
     from petra.archive.members import METADATA  # noqa: PLC0415  # start-up time
     from petra.archive.reader import ArchiveReader  # noqa: PLC0415  # as above
-    from petra.archive.source import FileSource  # noqa: PLC0415  # as above
     from petra.bundle.metadata import load_metadata  # noqa: PLC0415  # as above
 
-    with FileSource(path) as source:
+    with open_source(path) as source:
         try:
             return load_metadata(ArchiveReader(source).read(METADATA)), source.size
         except PetraError as error:
