@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +13,14 @@ from petra.bundle.spec import Spec
 from petra.bundle.verify_spec import VerifySpec
 from petra.encoding.models import validate
 from petra.errors import NotFoundError, PolicyError, SettingError, SignatureError
+from petra.trust.keyless import CHAINGUARD, Identity, KeylessPolicy
 from petra.trust.policy import KeyPolicy
 from tests.support import signing
+from tests.support.fake_sigstore import trusted_root
 from tests.support.signing import image, key, public
 
 if TYPE_CHECKING:
+    from petra.trust.documents import SignatureDocument
     from petra.trust.keys import PublicKey
     from petra.trust.verdict import SignatureVerdict
 
@@ -198,6 +201,46 @@ def test_what_a_sender_recorded_is_nothing_to_make_a_bundle_by() -> None:
 
 def test_a_spec_without_verification_needs_no_keys() -> None:
     SpecRules(_spec(verify={"key": "gone.pub"}, output={"verify": False}), TRUST, _default)
+
+
+def test_the_same_signature_is_recorded_once_though_both_ask_for_it() -> None:
+    verdict = _verdict(_spec(verify=VENDOR), _policy(("cgr.dev/**", VENDOR)), "vendor.pub")
+    assert len(verdict.signatures) == 1
+
+
+def test_keyless_rules_come_with_the_trusted_root_and_the_time() -> None:
+    trust = Trust(_keys, trusted_root, NOW)
+    signer = {"issuer": "https://i.example", "identity": "https://a.example/b"}
+    keyless = {"preset": "chainguard", "identities": [signer]}
+    verify = validate(VerifySpec, {"keyless": keyless, "minAge": "48h"}, where="bundle.yaml")
+    policy = signature_policy(verify, trust)
+    assert policy == KeylessPolicy(
+        (*CHAINGUARD, Identity("https://i.example", "https://a.example/b")),
+        trusted_root(),
+        timedelta(hours=48),
+        NOW,
+    )
+
+
+def test_the_trusted_root_is_asked_for_only_where_a_rule_is_keyless() -> None:
+    rules = _policy(("cgr.dev/**", VENDOR))
+    assert rules.root_digest is None
+    with pytest.raises(AssertionError, match="nobody needs"):
+        _policy(("cgr.dev/**", {"keyless": {"preset": "chainguard"}}))
+
+
+def test_what_is_attested_is_the_rules_to_vouch_for_though_the_spec_asks_for_more() -> None:
+    spec = _spec(verify=OURS)
+    policy = SpecRules(spec, TRUST, _default, _policy(("cgr.dev/**", VENDOR)))(spec.spec.images[0])
+    ours = policy.attested([SUBJECT.digest], [_attestation("ours.pub")], where="web")
+    vendors = policy.attested([SUBJECT.digest], [_attestation("vendor.pub")], where="web")
+    assert (len(ours.statements), len(vendors.statements)) == (0, 1)
+
+
+def _attestation(name: str) -> SignatureDocument:
+    statement = signing.statement(SUBJECT, predicateType="https://spdx.dev/Document")
+    bundle = signing.bundle(KEYS[name], dsseEnvelope=signing.envelope(KEYS[name], statement))
+    return signing.referrer_document(SUBJECT, KEYS[name], value=bundle)
 
 
 def test_what_is_asked_of_signatures_is_what_the_document_says() -> None:

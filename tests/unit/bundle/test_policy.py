@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -228,3 +230,14 @@ def test_the_schema_describes_every_field() -> None:
         for name, field in model["properties"].items():
             target = field.get("$ref", "").rpartition("/")[2]
             assert field.get("description") or schema["$defs"][target]["description"], name
+
+
+def test_the_examples_in_the_documents_are_policies() -> None:
+    page = Path(__file__).parents[3] / "docs" / "policy.md"
+    examples = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    head = LEAST.removesuffix("spec: {}")
+    policies = [_policy(one if one.startswith("api") else head + one) for one in examples]
+    assert len(policies) == 3
+    assert policies[0].rule("cgr.dev/chainguard/nginx")
+    assert policies[1].spec.scan.waivers
+    assert policies[2].spec.bundle.signers

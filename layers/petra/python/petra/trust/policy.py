@@ -218,14 +218,14 @@ class AllOf:
     def evaluate(
         self, subject: Descriptor, documents: Sequence[SignatureDocument], /, *, where: str
     ) -> SignatureVerdict:
-        """Return one verdict with the signatures of all; skipped only if all were skipped.
+        """Return one verdict with the signatures of all, each once; skipped only if all were.
 
         Raises:
             SignatureError: one policy is not content.
             PolicyError: as above.
         """
         verdicts = [policy.evaluate(subject, documents, where=where) for policy in self.policies]
-        signatures = tuple(one for verdict in verdicts for one in verdict.signatures)
+        signatures = tuple(dict.fromkeys(one for each in verdicts for one in each.signatures))
         if not signatures:
             return verdicts[0]
         return SignatureVerdict(subject.digest, signatures)
