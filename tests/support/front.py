@@ -102,6 +102,11 @@ def status(number: int, body: bytes = b"", **headers: str) -> Fault:
     return lambda _received, _good: Reply(number, body, named)
 
 
+def lost(_: Received, good: Reply) -> Reply:
+    """Let the registry do what was asked, and lose its answer."""
+    return Reply(good.status, lost=True)
+
+
 def cut(count: int, *, reset: bool = False) -> Fault:
     """Return the fault that ends the connection after `count` bytes of the body."""
 

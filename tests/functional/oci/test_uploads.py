@@ -87,9 +87,7 @@ def test_it_is_not_sent_again_and_again(repository: Repository, server: Scripted
     assert len(server.asked("PUT")) == 4
 
 
-def test_a_small_blob_is_repeated_by_the_transport_alone(
-    repository: Repository, server: ScriptedServer
-) -> None:
+def test_a_small_blob_is_no_more_often(repository: Repository, server: ScriptedServer) -> None:
     server.otherwise = lambda one: Reply(503) if one.method == "PUT" else accept(one)
 
     with pytest.raises(TransportError, match="503"):

@@ -71,6 +71,11 @@ class ArchiveReader:
         self.extents = extents_of(source, self._framing)
         self.members: Mapping[str, Located] = locate(source, self.extents, self._framing)
 
+    @property
+    def is_zstd(self) -> bool:
+        """Whether the file is compressed with zstd; with gzip otherwise."""
+        return isinstance(self._framing, ZstdFraming)
+
     def find(self, name: str) -> Located:
         """Return where `name` lies.
 

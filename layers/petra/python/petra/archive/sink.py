@@ -82,6 +82,11 @@ class FileSink:
         with self._errors():
             write_all(self._fd, offset, memoryview(data))
 
+    def sync(self) -> None:
+        """Wait until the disk has what was written."""
+        with self._errors():
+            os.fsync(self._fd)
+
     def commit(self) -> None:
         """Give the file its final name in one step."""
         with self._errors():

@@ -21,7 +21,7 @@ from petra.oci.media_types import OCI_INDEX, OCTET_STREAM, is_manifest
 from petra.oci.memory import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from petra.content.protocols import ByteStream
 
@@ -186,12 +186,27 @@ class LayoutTarget:
         entry = descriptor.to_json()
         entry["annotations"] = {REF_NAME: reference}
         with self._changed_index() as index:
-            index["manifests"] = [
+            index["manifests"] = [old for old in index["manifests"] if _name_of(old) != reference]
+            index["manifests"].append(entry)
+
+    def list_entries(self, entries: Iterable[Descriptor]) -> None:
+        """Let ``index.json`` list `entries` as they are, with their annotations.
+
+        A name that it has already stands for the new entry alone; the other entries stay.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        added = [entry.to_json() for entry in entries]
+        names = {_name_of(entry) for entry in added}
+        nameless = {entry["digest"] for entry in added if not _name_of(entry)}
+        with self._changed_index() as index:
+            kept = [
                 old
                 for old in index["manifests"]
-                if (old.get("annotations") or {}).get(REF_NAME) != reference
+                if (_name_of(old) not in names if _name_of(old) else old["digest"] not in nameless)
             ]
-            index["manifests"].append(entry)
+            index["manifests"] = [*kept, *added]
 
     def tags(self) -> list[str]:
         """Return all tags, sorted.
@@ -368,6 +383,11 @@ class LayoutTarget:
             yield
         finally:
             os.close(number)
+
+
+def _name_of(entry: dict[str, Any]) -> str | None:
+    name: str | None = (entry.get("annotations") or {}).get(REF_NAME)
+    return name
 
 
 def _empty_index() -> dict[str, Any]:

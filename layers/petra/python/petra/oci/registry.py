@@ -111,6 +111,15 @@ class RegistryClient:
                 self._repositories[key] = self._make(registry, repository)
             return self._repositories[key]
 
+    def url_of(self, registry: str) -> str:
+        """Return scheme, host and port of a registry's API.
+
+        Raises:
+            UsageError: it is malformed.
+        """
+        api = self._api(Reference(registry, "").api_host)
+        return f"{api.scheme}://{api.authority}"
+
     def close(self) -> None:
         """Close the connections that no stream holds."""
         self._connections.close()

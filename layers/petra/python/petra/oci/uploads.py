@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from petra.content.stream import VerifyReader
+from petra.content.stream import BytesStream, VerifyReader
 from petra.errors import AccessError, PetraError, RateLimitedError, TransportError
 from petra.oci.answers import ConnectionLostError
 from petra.oci.retry import RETRYABLE
@@ -52,11 +52,17 @@ class Uploader:
     def push(self, descriptor: Descriptor, content: ByteStream) -> None:
         """Upload `content`, checked against `descriptor` before its last bytes leave.
 
+        Where that breaks it is begun anew if `content` is small enough to be kept.
+
         Raises:
             DigestMismatchError: the bytes are others; the registry keeps none of them.
             SizeMismatchError: there are fewer or more of them.
             PetraError: as for ``Transport.send``.
         """
+        if descriptor.size <= _PIECE:
+            whole = VerifyReader(content, descriptor, where=self._subject(descriptor)).read()
+            self.send(descriptor, lambda: BytesStream(whole))
+            return
         answer, auth = self._begin(descriptor)
         self._send_content(answer, auth, descriptor, content)
 
@@ -73,14 +79,14 @@ class Uploader:
         retry = self._endpoint.transport.retry
         attempt = 0
         while True:
-            # What is asked before bytes flow is repeated by the transport already.
+            # What is asked before bytes flow is repeated by the transport already. What carries
+            # them is not: if only the answer was lost, the upload has ended and is not known.
             answer, auth = self._begin(descriptor)
             try:
                 with open_content() as content:
                     return self._send_content(answer, auth, descriptor, content)
             except TransportError as error:
-                whole = descriptor.size <= _PIECE and not self._part(answer)
-                if whole or attempt >= retry.retries or not _worth_repeating(error, retry):
+                if attempt >= retry.retries or not _worth_repeating(error, retry):
                     raise
                 wait = error.retry_after if isinstance(error, RateLimitedError) else None
             retry.pause(attempt, wait)
@@ -119,17 +125,14 @@ class Uploader:
         start = self._endpoint.request("POST", "blobs/uploads/", subject, ok=frozenset({_STARTED}))
         return self._send(start, auth), auth
 
-    def _part(self, answer: Answer) -> int:
-        """Return how many pieces one PATCH carries; 0 where the blob goes whole."""
-        return _part_pieces(answer.headers.get("OCI-Chunk-Min-Length"), self._chunk_size)
-
     def _send_content(
         self, answer: Answer, auth: ScopedAuth, descriptor: Descriptor, content: ByteStream
     ) -> None:
         session = self._location(answer)
         verified = VerifyReader(content, descriptor, where=self._subject(descriptor))
         try:
-            part = self._part(answer)
+            minimum = answer.headers.get("OCI-Chunk-Min-Length")
+            part = _part_pieces(minimum, self._chunk_size)
             pieces = _pieces(verified)
             if part and descriptor.size:
                 session = self._send_parts(session, auth, descriptor, pieces, part)
@@ -154,7 +157,7 @@ class Uploader:
         url = session.with_query(f"digest={descriptor.digest}")
         request = Request("PUT", url, self._subject(descriptor), ok=_DONE, body=body)
         request.headers = {**_OCTETS, "Content-Length": str(length)}
-        request.replayable = isinstance(body, bytes)
+        request.replayable = False
         self._send(request, self._auth_for(url, auth))
 
     def _send_parts(
