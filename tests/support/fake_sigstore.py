@@ -243,7 +243,7 @@ class Entry:
             "logIndex": self.index,
         }
 
-    @property
+    @cached_property
     def promise(self) -> str:
         signer = self.promise_by or self.log
         return text(sign(signer.key, canonical_json(self.payload | self.promised)))

@@ -6,7 +6,7 @@ The same cases are put to Petra (``tests/unit/trust/test_keyless.py``) and to th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from petra.trust.root import TrustedRoot
 
 SIGNER: Final = Identity(ISSUER, IDENTITY)
+BY_MAIL: Final = Identity(ISSUER, "ci@example.com")
 TAGS: Final[tuple[Form, ...]] = ("tag", "attestation tag")
 BUNDLES: Final[tuple[Form, ...]] = ("bundle", "attestation bundle")
 
@@ -59,7 +60,7 @@ class Case:
         signing: what is not as usual in the signature.
         forms: in which the case can be.
         root: what is not as usual in the trusted root.
-        laxer: why cosign is content all the same, by form. None for the rest.
+        signer: who may sign.
     """
 
     name: str
@@ -67,8 +68,7 @@ class Case:
     signing: Callable[[], Mapping[str, Any]] = dict
     forms: tuple[Form, ...] = FORMS
     root: Callable[[], TrustedRoot] = trusted_root
-    laxer: Mapping[Form, str] = field(default_factory=dict)
-    stricter: Mapping[Form, str] = field(default_factory=dict)
+    signer: Identity = SIGNER
 
     def document(self, form: Form) -> SignatureDocument:
         """Return it in this form."""
@@ -168,7 +168,7 @@ GOOD: Final = (
     Case("right", None),
     Case("issuer of old only", None, _profile(issuer=None)),
     Case("issuer of now only", None, _profile(issuer_raw=None)),
-    Case("e-mail address", None, _names(x509.RFC822Name("ci@example.com"))),
+    Case("e-mail address", None, _names(x509.RFC822Name(BY_MAIL.identity)), signer=BY_MAIL),
     Case(
         "logged as intoto 0.0.2",
         None,
@@ -323,6 +323,11 @@ IDENTITIES: Final = (
         "issuers of now and of old differ",
         "exactly one issuer",
         _profile(issuer_raw="https://issuer.evil"),
+    ),
+    Case(
+        "issuers of old and of now differ",
+        "exactly one issuer",
+        _profile(issuer="https://issuer.evil"),
     ),
     Case("no issuer", "exactly one issuer", _profile(issuer=None, issuer_raw=None)),
     Case(

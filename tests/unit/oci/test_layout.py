@@ -321,3 +321,11 @@ def test_a_file_stream_reads_within_its_part(tmp_path: Path) -> None:
         assert stream.read() == b"89"
     with pytest.raises(NotFoundError):
         FileStream.open(tmp_path / "absent")
+
+
+def test_a_document_is_no_larger_than_its_reader_can_hold(layout: LayoutTarget) -> None:
+    blob = Descriptor.of(OCI_LAYER, b"content")
+    layout.push(blob, BytesStream(b"content"))
+    assert fetch_document(layout, blob, limit=7) == b"content"
+    with pytest.raises(FormatError, match="document too large"):
+        fetch_document(layout, blob, limit=6)

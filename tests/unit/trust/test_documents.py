@@ -10,11 +10,16 @@ import pytest
 from petra.content.digest import Digest
 from petra.errors import SignatureError, TransportError
 from petra.oci.referrers import Attachment
-from petra.trust.documents import signature_documents
+from petra.trust.documents import (
+    ATTESTATION_LIMIT,
+    attestation_documents,
+    signature_documents,
+)
 from petra.trust.image import verify_image
 from petra.trust.signers import KeySigners
 from petra.trust.sigstore import BUNDLE_LIMIT
 from tests.support import signing
+from tests.support.keyless import make
 from tests.support.signing import image, key, public
 
 if TYPE_CHECKING:
@@ -78,3 +83,44 @@ def test_a_failing_source_is_not_a_missing_signature() -> None:
     made = signing.tag_document(SUBJECT, key())
     with pytest.raises(TransportError):
         signature_documents([attachment(made)], fail)
+
+
+# Attestations.
+
+
+def test_attestations_of_both_forms_are_fetched() -> None:
+    made = [make("attestation tag"), make("attestation bundle")]
+    found = attestation_documents([attested(one) for one in made], store(*made))
+    assert [one.scheme for one in found] == ["tag", "referrer"]
+    assert [list(one.payloads) for one in found] == [list(one.payloads) for one in made]
+
+
+def test_signatures_are_not_fetched_as_attestations() -> None:
+    made = make("bundle")
+    assert attestation_documents([attachment(made)], store()) == []
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [{"mediaType": "application/json"}, {"size": ATTESTATION_LIMIT + 1}],
+)
+def test_layers_that_hold_no_attestation_are_not_fetched(layer: dict[str, object]) -> None:
+    (document,) = attestation_documents([attested(_with(make("attestation tag"), layer))], store())
+    assert document.payloads == {}
+
+
+def test_too_many_bytes_of_attestations_are_refused_before_they_are_fetched() -> None:
+    made = _with(make("attestation tag"), {"size": ATTESTATION_LIMIT}, times=5)
+    with pytest.raises(SignatureError, match="attestations too large to be genuine"):
+        attestation_documents([attested(made)], store())
+
+
+def attested(document: SignatureDocument) -> Attachment:
+    return replace(attachment(document), kind="attestation")
+
+
+def _with(
+    document: SignatureDocument, layer: dict[str, object], times: int = 1
+) -> SignatureDocument:
+    layers = [document.manifest.layers[0].to_json() | layer] * times
+    return replace(document, manifest=signing.manifest(layers, None))

@@ -119,25 +119,28 @@ class VerifyReader:
         self.close()
 
 
-def fetch_document(source: Fetcher, descriptor: Descriptor, *, where: str = "") -> bytes:
+def fetch_document(
+    source: Fetcher, descriptor: Descriptor, *, where: str = "", limit: int = DOCUMENT_LIMIT
+) -> bytes:
     """Return a small document, checked against its descriptor.
 
     Args:
         source: where it is.
         descriptor: what it must be.
         where: what to name in an error.
+        limit: for its size, in bytes; whoever raises it can hold that much.
 
     Raises:
-        FormatError: it is announced as larger than DOCUMENT_LIMIT.
+        FormatError: it is announced as larger than `limit`.
         NotFoundError: it is not there.
         DigestMismatchError: its bytes are others.
         SizeMismatchError: there are fewer or more of them.
     """
-    if descriptor.size > DOCUMENT_LIMIT:
+    if descriptor.size > limit:
         raise FormatError(
             "document too large",
             where=where or descriptor.digest,
-            expected=f"at most {DOCUMENT_LIMIT} bytes",
+            expected=f"at most {limit} bytes",
             found=f"{descriptor.size} bytes",
         )
     with VerifyReader(source.fetch(descriptor), descriptor, where=where) as stream:

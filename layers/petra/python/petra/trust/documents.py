@@ -78,8 +78,8 @@ def attestation_documents(
     Args:
         attachments: what was found for the image and its platform manifests; all but attestations
             is passed over.
-        fetch: as for :func:`signature_documents`; asked for no layer that is larger than
-            ATTESTATION_LIMIT.
+        fetch: as for :func:`signature_documents`, ``fetch_document`` with ATTESTATION_LIMIT;
+            asked for no layer that is larger than that.
 
     Raises:
         SignatureError: the attestations together are larger than ATTESTATIONS_LIMIT.
