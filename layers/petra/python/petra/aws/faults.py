@@ -1,7 +1,7 @@
 """What goes wrong with AWS, as Petra's own errors.
 
-Source: AWS KMS API Reference, "Common Errors", and GetPublicKey's and Sign's own; botocore's
-``exceptions`` module.
+Source: AWS KMS API Reference, "Common Errors", and GetPublicKey's and Sign's own; S3 API Reference,
+"Error responses"; botocore's ``exceptions`` module.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _DENIED: Final = (
     "AccessDeniedException",
     "AccessDenied",
+    "403",
     "ExpiredTokenException",
     "ExpiredToken",
     "IncompleteSignature",
@@ -39,19 +40,26 @@ _DENIED: Final = (
 _BUSY: Final = (
     "LimitExceededException",
     "RequestLimitExceeded",
+    "SlowDown",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
 )
 _DISABLED: Final = ("DisabledException", "KMSInvalidStateException", "InvalidKeyUsageException")
 _FAILED: Final = (
+    "ConditionalRequestConflict",
     "DependencyTimeoutException",
     "InternalFailure",
     "KeyUnavailableException",
     "KMSInternalException",
     "ServiceUnavailable",
 )
+_MISSING: Final = ("NotFoundException", "NoSuchBucket", "NoSuchKey", "NoSuchVersion", "404")
 _SERVER_ERROR: Final = 500
+_ALLOW: Final = {
+    "awskms": "kms:GetPublicKey and kms:Sign",
+    "s3": "s3:GetObject, s3:PutObject and s3:AbortMultipartUpload",
+}
 _SHOWN: Final = 300
 
 
@@ -98,14 +106,15 @@ def _from_answer(error: ClientError, doing: str, where: str) -> PetraError:
             f"AWS refuses to {doing}",
             where=where,
             found=found,
-            hint="check the credentials, and that they allow kms:GetPublicKey and kms:Sign",
+            hint=_allow_hint(where),
         )
-    if code == "NotFoundException":
+    if code in _MISSING:
+        what = "bucket or object" if where.startswith("s3://") else "key"
         return NotFoundError(
-            f"cannot {doing}: no such key",
+            f"cannot {doing}: no such {what}",
             where=where,
             found=found,
-            hint="check the key's name, account and region",
+            hint=f"check the {what}'s name, account and region",
         )
     if code in _DISABLED:
         return SettingError(
@@ -117,6 +126,13 @@ def _from_answer(error: ClientError, doing: str, where: str) -> PetraError:
     if code in _FAILED or status >= _SERVER_ERROR:
         return TransportError(f"AWS failed to {doing}", where=where, found=found)
     return SettingError(f"AWS does not {doing}", where=where, found=found)
+
+
+def _allow_hint(where: str) -> str:
+    if where.startswith("service "):
+        return "check the credentials, and that they allow the operation"
+    needed = _ALLOW["s3"] if where.startswith("s3://") else _ALLOW["awskms"]
+    return f"check the credentials, and that they allow {needed}"
 
 
 def _from_call(error: BotoCoreError, doing: str, where: str) -> PetraError:
