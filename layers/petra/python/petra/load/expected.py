@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from petra.bundle.metadata import Metadata
     from petra.bundle.platform_releases import Release
     from petra.content.digest import Digest
+    from petra.load.ledger import ReleaseRecord
 
 _PLATFORM: Final = "platform/"
 _YAML: Final = (".yaml", ".yml")
@@ -53,6 +54,23 @@ def with_manifests(
         replace(one, manifests=frozenset(known.get((one.chart, _plain(one.version)), ())))
         for one in expected
     ]
+
+
+def release_records(expected: Iterable[ExpectedRelease]) -> tuple[ReleaseRecord, ...]:
+    """Return what the ledger remembers of the releases of a bundle."""
+    from petra.load.ledger import ReleaseRecord  # noqa: PLC0415  # only those who load need it
+
+    return tuple(
+        ReleaseRecord(
+            namespace=one.namespace,
+            name=one.name,
+            chart=one.chart,
+            version=one.version,
+            archive=one.archive,
+            source_namespace=one.source_namespace,
+        )
+        for one in expected
+    )
 
 
 def _expected(release: Release, charts: Mapping[tuple[str, str], Digest]) -> ExpectedRelease:

@@ -39,11 +39,16 @@ class Standing:
     expected: ExpectedRelease
     verdict: Verdict
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is at its end, with what the bundle brought."""
+        return self.verdict.state is State.SUCCEEDED
+
     def line(self) -> str:
         """Return one line for people: what it is, which chart, and why where it is not well."""
         expected, verdict = self.expected, self.verdict
         text = f"{verdict.state:<11} {expected.key}  {expected.chart} {expected.version}"
-        if verdict.state is State.SUCCEEDED:
+        if self.succeeded:
             return text
         return f"{text}  {verdict.reason}: {' '.join(verdict.message.split())}"
 
@@ -85,7 +90,7 @@ class Report:
     @property
     def succeeded(self) -> bool:
         """Whether each and every release did."""
-        return all(one.verdict.state is State.SUCCEEDED for one in self.standings)
+        return all(one.succeeded for one in self.standings)
 
     def lines(self) -> list[str]:
         """Return one line a release, and one on the cluster if it was lost."""
@@ -104,7 +109,7 @@ class Report:
         Raises:
             ReconcileError: not all did; names the first that did not.
         """
-        bad = [one for one in self.standings if one.verdict.state is not State.SUCCEEDED]
+        bad = [one for one in self.standings if not one.succeeded]
         if bad:
             raise ReconcileError(
                 f"{len(bad)} of {len(self.standings)} HelmReleases did not come to what the "
