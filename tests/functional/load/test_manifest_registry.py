@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from demo import content as demo
 from petra.content.progress import NoProgress
 from petra.content.stream import fetch_document
 from petra.errors import (
@@ -19,11 +20,12 @@ from petra.errors import (
     SignatureError,
     UsageError,
 )
-from petra.load.cosign import is_signed, sign
+from petra.load.cosign import FORMS, sign, signed_forms
 from petra.load.manifest_registry import ManifestRegistry, move_channel
 from petra.load.rendering import LocalRegistry
 from petra.oci.artifact import Artifact, Part
 from petra.oci.media_types import FLUX_CONFIG, FLUX_CONTENT, OCI_CONFIG, OCI_LAYER_GZIP
+from petra.oci.referrers import attachments
 from petra.oci.registry import RegistryClient, RegistryOptions
 from petra.serve.repositories import MemoryRepositories
 from petra.serve.server import BundleServer
@@ -46,7 +48,8 @@ spec: {url: "oci://${PETRA_CHARTS}/app"}
 OLD = {"platform/base/source.yaml": SOURCE}
 NEW = {**OLD, "platform/base/more.yaml": b"kind: More\n"}
 LOCAL = LocalRegistry("registry.local:5000/charts")
-KEYS = [signing.public(signing.key(OURS))]
+KEY, STRANGERS = (signing.public(signing.key(name)) for name in (OURS, STRANGER))
+KEYS = [KEY]
 
 
 class Site:
@@ -97,7 +100,7 @@ def test_published_manifests_are_under_their_version_signed_and_no_channel_moves
     digest = one.artifact.digest
     assert tags(content).keys() == {"1.4.0", signature_tag(digest)}
     assert tags(content)["1.4.0"] == digest
-    assert is_signed(site.repository, one.artifact.descriptor, KEYS)
+    assert signed_forms(site.repository, one.artifact.descriptor, KEY) == FORMS
     (placed,) = loaded.placed
     assert (placed.digest, placed.sent) == (digest, True)
     assert placed.reference == f"{site.host}/platform:1.4.0@{digest}"
@@ -185,7 +188,7 @@ def test_manifests_whose_signature_is_missing_are_not_present(
 
     assert one.survey().present == 0
     assert one.publish(NoProgress()).placed[0].sent
-    assert is_signed(site.repository, one.artifact.descriptor, KEYS)
+    assert signed_forms(site.repository, one.artifact.descriptor, KEY) == FORMS
 
 
 def test_other_manifests_of_the_same_version_are_refused_and_nothing_is_sent(
@@ -225,8 +228,31 @@ def test_signatures_of_others_stay_beside_ours(site: Site) -> None:
     one.publish(NoProgress())
 
     subject = one.artifact.descriptor
-    assert is_signed(site.repository, subject, KEYS)
-    assert is_signed(site.repository, subject, [signing.public(signing.key(STRANGER))])
+    assert signed_forms(site.repository, subject, KEY) == FORMS
+    assert signed_forms(site.repository, subject, STRANGERS) == FORMS
+
+
+@pytest.mark.parametrize("form", ["tag", "referrer"])
+def test_a_form_of_the_signature_that_is_missing_is_added_and_the_other_one_stays(
+    site: Site, content: MemoryRepositories, form: str
+) -> None:
+    one = site.manifests()
+    subject, target = one.artifact.descriptor, content.create("platform")
+    one.artifact.push(site.repository)
+    if form == "tag":
+        demo.sign_by_tag(target, subject, "any/name", signer(OURS))
+    else:
+        demo.sign_by_referrer(target, subject, signer(OURS))
+    site.repository.tag(subject, "1.4.0")
+    assert signed_forms(site.repository, subject, KEY) == {form}
+    before = {found.manifest.descriptor for found in attachments(target, subject)}
+
+    assert one.survey().present == 0
+    one.publish(NoProgress())
+
+    assert signed_forms(site.repository, subject, KEY) == FORMS
+    after = {found.manifest.descriptor for found in attachments(target, subject)}
+    assert before < after
 
 
 # Moving a channel.
@@ -346,7 +372,7 @@ def test_cut_off_after_any_request_and_run_again_the_end_is_the_same(tmp_path: P
                 *(signature_tag(one.digest) for one in (old.artifact, new)),
             }
             assert found["stable"] == found["1.5.0"] == new.digest
-            assert is_signed(repository, new.descriptor, KEYS)
+            assert signed_forms(repository, new.descriptor, KEY) == FORMS
     assert requests > 20
     # Only the very last request, which moves the channel, can be cut off after it was done.
     assert channel_moved_early == []

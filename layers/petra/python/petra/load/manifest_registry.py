@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from petra.content.stream import fetch_document
 from petra.errors import FormatError, NotFoundError, PolicyError, UsageError
 from petra.helm.artifact import chart_tag
-from petra.load.cosign import is_signed, require_signed, sign
+from petra.load.cosign import FORMS, require_signed, sign, signed_forms
 from petra.load.destination import Loaded, Part, Placed, Survey
 from petra.load.flux_artifact import flux_artifact
 from petra.load.oci_places import RegistryPlace
@@ -164,7 +164,8 @@ class ManifestRegistry:
         return self._placed(self.channel, sent=moved.before != moved.digest)
 
     def _is_signed(self) -> bool:
-        return is_signed(self._repository, self.artifact.descriptor, [self._signer.public_key])
+        key = self._signer.public_key
+        return signed_forms(self._repository, self.artifact.descriptor, key) == FORMS
 
     def _tagged(self) -> bool:
         """Say whether the version's tag stands for the artifact; refuse it for anything else."""

@@ -47,7 +47,13 @@ class Artifact:
 
     @classmethod
     def of(
-        cls, config: Part, layers: Sequence[Part], annotations: Mapping[str, str] | None = None
+        cls,
+        config: Part,
+        layers: Sequence[Part],
+        annotations: Mapping[str, str] | None = None,
+        *,
+        artifact_type: str | None = None,
+        subject: Descriptor | None = None,
     ) -> Self:
         """Return the artifact with these parts.
 
@@ -57,6 +63,8 @@ class Artifact:
             config: its media type says what the artifact is.
             layers: in order.
             annotations: of the manifest.
+            artifact_type: what it is, where the config does not say.
+            subject: what it refers to.
         """
         document: dict[str, Any] = {
             "schemaVersion": 2,
@@ -64,6 +72,12 @@ class Artifact:
             "config": config.descriptor.to_json(),
             "layers": [layer.descriptor.to_json() for layer in layers],
         }
+        if artifact_type:
+            document["artifactType"] = artifact_type
+        if subject:
+            document["subject"] = Descriptor(
+                subject.media_type, subject.digest, subject.size
+            ).to_json()
         if annotations:
             document["annotations"] = dict(annotations)
         raw = canonical_json(document)
