@@ -32,8 +32,12 @@ _BUNDLE = {
     "chunk": "Cut a bundle into chunks that fit a medium, with parity if wanted.",
     "join": "Put the chunks of a folder together into one file.",
 }
+_TRANSFER = {
+    "s3": "Send a bundle across by S3, or by a service that takes objects from S3.",
+}
 _TOP = {
     "bundle": "Make, check, read and serve bundles.",
+    "transfer": "Send bundles across the gap.",
     "keygen": "Make a pair of keys that sign and verify bundles.",
     "schema": "Print the JSON Schema of the documents that petra reads.",
     "version": "Print petra's version.",
@@ -109,6 +113,11 @@ def petra() -> None:
 @petra.group(cls=LazyGroup, modules="petra.cli.bundle_", lines=_BUNDLE, no_args_is_help=True)
 def bundle() -> None:
     """Make, check, read and serve bundles."""
+
+
+@petra.group(cls=LazyGroup, modules="petra.cli.transfer_", lines=_TRANSFER, no_args_is_help=True)
+def transfer() -> None:
+    """Send bundles across the gap: by medium, diode or S3."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
