@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from petra.cli.main import petra
-from petra.cli.settings import SETTINGS
+from petra.cli.setting_table import SETTINGS
 from tests.support.tools import REPOSITORY
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from petra.cli.registries import registry_options
-from petra.cli.settings import SETTINGS, Settings, config_path
+from petra.cli.setting_table import SETTINGS
+from petra.cli.settings import Settings, config_path
 from petra.errors import DocumentError, SettingError
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@
     │   └── RateLimitedError       429; carries the seconds to wait
     ├── StorageError               exit 1: the disk refused
     │   └── NoSpaceError           … because it is full
+    ├── UnsupportedError           exit 1: the other side does not do what was asked of it
     ├── BusyError                  exit 1: another process of petra is at work there
     ├── IncompleteError            exit 1: the spec lacks something that its content needs
     ├── ReconcileError             exit 1: the cluster did not become what the bundle says
@@ -273,6 +274,13 @@ class NoSpaceError(StorageError):
     """The disk is full."""
 
     code = "NO_SPACE"
+
+
+class UnsupportedError(PetraError):
+    """The other side does not do what was asked of it."""
+
+    code = "UNSUPPORTED"
+    usual_hint = "turn it on there, if it can be, or do without"
 
 
 class BusyError(PetraError):

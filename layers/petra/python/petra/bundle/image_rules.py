@@ -8,11 +8,11 @@ naming the step. An image that no rule matches is refused.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from petra.bundle.metadata import UNVERIFIED
 from petra.bundle.verify_spec import VerifySpec
-from petra.errors import PolicyError, SignatureError
+from petra.errors import PolicyError
 from petra.trust.policy import AllOf, KeyPolicy, SkipPolicy
 
 if TYPE_CHECKING:
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from petra.trust.policy import SignaturePolicy
     from petra.trust.root import TrustedRoot
     from petra.trust.verdict import SignatureVerdict
-
-
-_UNSIGNED: Final = (
-    "have it signed as the rule asks; only a rule with `skip` lets an unsigned image pass"
-)
-_OTHER_KEY: Final = "check that the rule's key is the signer's; if it is, do not use this image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +68,7 @@ def signature_policy(verify: VerifySpec, trust: Trust) -> SignaturePolicy:
 
 @dataclass(frozen=True, slots=True)
 class _ByRule:
-    """A rule's policy, which names the rule in its errors, and not a spec's fields and flags."""
+    """A rule's policy, which names the rule in its errors."""
 
     inner: SignaturePolicy
     rule: str
@@ -82,14 +76,7 @@ class _ByRule:
     def evaluate(
         self, subject: Descriptor, documents: Sequence[SignatureDocument], /, *, where: str
     ) -> SignatureVerdict:
-        try:
-            return self.inner.evaluate(subject, documents, where=f"{where}, by {self.rule}")
-        except SignatureError as error:
-            if not documents:
-                error.hint = _UNSIGNED
-            elif isinstance(self.inner, KeyPolicy):
-                error.hint = _OTHER_KEY
-            raise
+        return self.inner.evaluate(subject, documents, where=f"{where}, by {self.rule}")
 
     def attested(
         self, subjects: Sequence[Digest], documents: Sequence[SignatureDocument], /, *, where: str

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from petra.cli.output import Console
-from petra.cli.settings import SETTINGS, Settings
+from petra.cli.setting_table import SETTINGS
+from petra.cli.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from petra.cli.settings import Setting
+    from petra.cli.setting_table import Setting
 
 F = TypeVar("F", bound="Callable[..., None]")
 

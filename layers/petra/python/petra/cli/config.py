@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from petra.cli.settings import CONFIG_LIMIT, SETTINGS
+from petra.cli.setting_table import SETTINGS
+from petra.cli.settings import CONFIG_LIMIT
 from petra.encoding.models import Items, Model, reading, validate
 from petra.encoding.yaml import load_all_yaml
 from petra.errors import DocumentError
@@ -27,6 +28,11 @@ class Loading(Model):
     images_to: Items[str] | None = None
     charts_to: str | None = Field(None, min_length=1)
     manifests_to: str | None = Field(None, min_length=1)
+    sign_key: str | None = Field(None, min_length=1)
+    channel: str | None = Field(None, min_length=1)
+    cluster_registry: str | None = Field(None, min_length=1)
+    cluster_secret: str | None = Field(None, min_length=1)
+    cluster_ca_secret: str | None = Field(None, min_length=1)
     ledger: str | None = Field(None, min_length=1)
     allow_skipped: Items[str] | None = None
 
@@ -55,23 +61,13 @@ def parse_config(data: bytes, *, where: str) -> dict[str, Any]:
         return {}  # nothing but comments
     document = reading(data, CONFIG_LIMIT, where=where, error=DocumentError)
     config = validate(ConfigFile, document.value, where=where, document=document)
-    by_key: dict[str, Any] = {
-        "key": config.key,
-        "verifyKey": config.verify_key,
-        "imageKey": config.image_key,
-        "policy": config.policy,
-        "trustedRoot": config.trusted_root,
-        "outputDir": config.output_dir,
-        "store": config.store,
-        "registries.insecure": config.registries.insecure,
-        "registries.mirrors": config.registries.mirrors,
-        "registries.caFile": config.registries.ca_file,
-        "registries.connections": config.registries.connections,
-        "load.imagesTo": config.load.images_to,
-        "load.chartsTo": config.load.charts_to,
-        "load.manifestsTo": config.load.manifests_to,
-        "load.ledger": config.load.ledger,
-        "load.allowSkipped": config.load.allow_skipped,
-    }
-    named = {name: by_key[setting.key] for name, setting in SETTINGS.items()}
-    return {name: value for name, value in named.items() if value is not None}
+    value = config.model_dump(by_alias=True)
+    named = {name: _at(value, setting.key) for name, setting in SETTINGS.items()}
+    return {name: found for name, found in named.items() if found is not None}
+
+
+def _at(value: Any, path: str) -> Any:
+    """Return what stands at a dotted path."""
+    for key in path.split("."):
+        value = value[key]
+    return value

@@ -27,17 +27,16 @@ _BUNDLE = {
     "diff": "Show how two bundles differ.",
     "scan": "Scan a bundle's images for vulnerabilities, without unpacking it.",
     "lint": "Hold a bundle to a guard's profile.",
+    "load": "Load a bundle to registries, nodes and a cluster.",
+    "rollback": "Go back to the last good bundle that was loaded.",
+    "prune": "Take away what only older bundles brought.",
     "serve": "Serve a bundle as a registry and a chart repository.",
     "sign": "Sign a bundle that is there already.",
     "chunk": "Cut a bundle into chunks that fit a medium, with parity if wanted.",
     "join": "Put the chunks of a folder together into one file.",
 }
-_TRANSFER = {
-    "s3": "Send a bundle across by S3, or by a service that takes objects from S3.",
-}
 _TOP = {
-    "bundle": "Make, check, read and serve bundles.",
-    "transfer": "Send bundles across the gap.",
+    "bundle": "Make, check, read, serve and load bundles.",
     "keygen": "Make a pair of keys that sign and verify bundles.",
     "schema": "Print the JSON Schema of the documents that petra reads.",
     "version": "Print petra's version.",
@@ -112,12 +111,7 @@ def petra() -> None:
 
 @petra.group(cls=LazyGroup, modules="petra.cli.bundle_", lines=_BUNDLE, no_args_is_help=True)
 def bundle() -> None:
-    """Make, check, read and serve bundles."""
-
-
-@petra.group(cls=LazyGroup, modules="petra.cli.transfer_", lines=_TRANSFER, no_args_is_help=True)
-def transfer() -> None:
-    """Send bundles across the gap: by medium, diode or S3."""
+    """Make, check, read, serve and load bundles."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,3 +27,12 @@ def registry_options(settings: Settings) -> RegistryOptions:
     from dataclasses import replace  # noqa: PLC0415  # as needed
 
     return replace(plain, connections=settings.connections)
+
+
+def is_plain(settings: Settings, host: str) -> bool:
+    """Say whether plain HTTP is spoken to `host`, HOST or HOST:PORT: loopback, or named as such."""
+    from petra.oci.urls import is_loopback  # noqa: PLC0415  # as needed
+
+    name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
+    named = {one.lower() for one in settings.insecure_registries}
+    return is_loopback(name.strip("[]")) or not named.isdisjoint({host.lower(), name.lower()})

@@ -5,187 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from petra.cli.setting_table import SETTINGS
 from petra.errors import NotFoundError, SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from petra.cli.setting_table import Setting
+
 CONFIG_LIMIT: Final = 1024 * 1024
-
-_Kind = Literal["text", "location", "list", "map", "number"]
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting, and the three ways to give it.
-
-    Attributes:
-        flag: the command line's option.
-        key: its dotted path in the configuration file.
-        what: what it is, as errors and help name it.
-        kind: ``location`` is a path or a URI; a ``list`` has commas in its variable, a ``map``
-            ``NAME=VALUE`` parts.
-        metavar: what help shows for the value.
-    """
-
-    flag: str
-    variable: str
-    key: str
-    what: str
-    kind: _Kind
-    metavar: str
-    help: str
-
-
-SETTINGS: Final[Mapping[str, Setting]] = {
-    "key": Setting(
-        "--key",
-        "PETRA_KEY",
-        "key",
-        "signing key",
-        "location",
-        "KEY",
-        "Private key that signs the bundle: a file (cosign's, or plain PEM), or awskms:///….",
-    ),
-    "verify_key": Setting(
-        "--key",
-        "PETRA_VERIFY_KEY",
-        "verifyKey",
-        "public key of the bundle's sender",
-        "location",
-        "KEY",
-        "Public key (PEM) that the bundle must be signed with.",
-    ),
-    "image_key": Setting(
-        "--image-key",
-        "PETRA_IMAGE_KEY",
-        "imageKey",
-        "public key for images",
-        "location",
-        "KEY",
-        "Public key (PEM) for images whose verification the spec leaves open.",
-    ),
-    "policy": Setting(
-        "--policy",
-        "PETRA_POLICY",
-        "policy",
-        "policy",
-        "location",
-        "FILE",
-        "The policy that bundles must keep to.",
-    ),
-    "trusted_root": Setting(
-        "--trusted-root",
-        "PETRA_TRUSTED_ROOT",
-        "trustedRoot",
-        "trusted root",
-        "location",
-        "FILE",
-        "Sigstore's trusted_root.json for keyless signatures, instead of the one with Petra.",
-    ),
-    "output_dir": Setting(
-        "--output-dir",
-        "PETRA_OUTPUT_DIR",
-        "outputDir",
-        "output folder",
-        "location",
-        "DIR",
-        "Folder to write to, instead of the spec's output.dir.",
-    ),
-    "store": Setting(
-        "--store",
-        "PETRA_STORE",
-        "store",
-        "content store",
-        "location",
-        "DIR",
-        "Keep blobs in this OCI layout, and take from it what is there already.",
-    ),
-    "insecure_registries": Setting(
-        "--insecure-registry",
-        "PETRA_INSECURE_REGISTRIES",
-        "registries.insecure",
-        "insecure registries",
-        "list",
-        "HOST",
-        "Speak plain HTTP to this registry (HOST or HOST:PORT). Loopback needs none.",
-    ),
-    "mirrors": Setting(
-        "--mirror",
-        "PETRA_MIRRORS",
-        "registries.mirrors",
-        "mirrors",
-        "map",
-        "HOST=MIRROR",
-        "Ask this mirror first, and the registry for what it lacks.",
-    ),
-    "ca_file": Setting(
-        "--ca-file",
-        "PETRA_CA_FILE",
-        "registries.caFile",
-        "CA certificates",
-        "location",
-        "FILE",
-        "CA certificates (PEM) that registries are checked against.",
-    ),
-    "connections": Setting(
-        "--connections",
-        "PETRA_CONNECTIONS",
-        "registries.connections",
-        "number of connections",
-        "number",
-        "N",
-        "Connections that fetch at once.",
-    ),
-    "images_to": Setting(
-        "--images-to",
-        "PETRA_IMAGES_TO",
-        "load.imagesTo",
-        "destination for images",
-        "list",
-        "WHERE",
-        "Where images go: registry://HOST[:PORT][/PREFIX], k3s, containerd, or layout:DIR.",
-    ),
-    "charts_to": Setting(
-        "--charts-to",
-        "PETRA_CHARTS_TO",
-        "load.chartsTo",
-        "destination for charts",
-        "location",
-        "WHERE",
-        "Where charts go: oci://HOST[:PORT][/PREFIX], or the folder of a chart repository.",
-    ),
-    "manifests_to": Setting(
-        "--manifests-to",
-        "PETRA_MANIFESTS_TO",
-        "load.manifestsTo",
-        "destination for the platform's manifests",
-        "location",
-        "WHERE",
-        "Where the platform's manifests go: oci://HOST[:PORT]/REPOSITORY, or a folder.",
-    ),
-    "ledger": Setting(
-        "--ledger",
-        "PETRA_LEDGER",
-        "load.ledger",
-        "ledger",
-        "location",
-        "DIR",
-        "Folder that remembers what was loaded; ~/.local/state/petra/ledger by default.",
-    ),
-    "allow_skipped": Setting(
-        "--allow-skipped",
-        "PETRA_ALLOW_SKIPPED",
-        "load.allowSkipped",
-        "list of steps that may have been skipped",
-        "list",
-        "STEP,…",
-        "Take a bundle whose sender skipped these steps, and no others: sign, verify, scan, sbom, "
-        "provenance.",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +37,11 @@ class Settings:
         images_to: where a load puts images.
         charts_to: where it puts charts.
         manifests_to: where it puts the platform's manifests.
+        sign_key: the key of this side, which signs manifests.
+        channel: the tag that the cluster follows.
+        cluster_registry: the charts' registry, as the cluster knows it.
+        cluster_secret: the cluster's Secret for it.
+        cluster_ca_secret: the cluster's Secret with its CA.
         ledger: the folder that remembers loads; None for the usual one.
         allow_skipped: steps that a bundle's sender may have skipped.
         config_file: the configuration file, whether it is there or not.
@@ -226,6 +61,11 @@ class Settings:
     images_to: tuple[str, ...] = ()
     charts_to: str | None = None
     manifests_to: str | None = None
+    sign_key: str | None = None
+    channel: str | None = None
+    cluster_registry: str | None = None
+    cluster_secret: str | None = None
+    cluster_ca_secret: str | None = None
     ledger: str | None = None
     allow_skipped: tuple[str, ...] = ()
     config_file: Path = Path()

@@ -11,9 +11,10 @@ from petra.helm.index import index_entry, index_time, repository_index
 from petra.helm.versions import version_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from petra.content.digest import Digest
     from petra.helm.index import Indexed
 
 
@@ -55,6 +56,39 @@ def merge_index(
         return data
     ordered = {name: entries[name] for name in sorted(entries)}
     return dump_yaml({**document, "entries": ordered, "generated": index_time(generated)})
+
+
+def index_without(
+    data: bytes, charts: Mapping[tuple[str, str], Digest], generated: datetime, *, where: str
+) -> bytes:
+    """Return an index without some charts; `data` itself where it has none of them.
+
+    Args:
+        data: the index that is there.
+        charts: the archives' digests by name and version; an entry of another archive stays.
+        generated: the time that the index carries.
+        where: the index, for errors.
+
+    Raises:
+        FormatError: `data` is no index.
+    """
+    document = load_document(data, where=where)
+    entries = _entries(document, where)
+    after: dict[str, Any] = {}
+    for name in entries:
+        versions = _versions(entries, name, where)
+        left = [one for one in versions if not _is_one_of(name, one, charts)]
+        if left:
+            after[name] = left
+    if after == entries:
+        return data
+    return dump_yaml({**document, "entries": after, "generated": index_time(generated)})
+
+
+def _is_one_of(name: str, entry: dict[str, Any], charts: Mapping[tuple[str, str], Digest]) -> bool:
+    digest = charts.get((name, str(entry.get("version", ""))))
+    found = str(entry.get("digest", "")).lower().removeprefix("sha256:")
+    return digest is not None and found == digest.hex
 
 
 def _entries(document: Any, where: str) -> dict[str, Any]:

@@ -24,12 +24,16 @@ from petra.bundle.fields import (
 from petra.encoding.models import Items, Model
 from petra.errors import PolicyError
 from petra.load.destination import Part  # noqa: TC001  # a model's field
+from petra.oci.media_types import is_manifest
+from petra.oci.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from petra.bundle.lock import LockedImage
+    from petra.bundle.verify import Signed
     from petra.content.digest import Digest
     from petra.load.destination import Loaded, OpenBundle, Placed
 
@@ -56,6 +60,18 @@ class Stamp(Model):
             serial=metadata.serial,
             signer=bundle.signer,
             digest=bundle.digest,
+        )
+
+    @classmethod
+    def of_signed(cls, signed: Signed) -> Self:
+        """Return the stamp of a bundle whose signature is good and whose members are unread."""
+        metadata = signed.metadata
+        return cls(
+            name=metadata.name,
+            version=metadata.version,
+            serial=metadata.serial,
+            signer=signed.key.fingerprint,
+            digest=signed.digest,
         )
 
     def __str__(self) -> str:
@@ -113,6 +129,27 @@ class DestinationRecord(Model):
         )
 
 
+class ImageRecord(Model):
+    """An image of the bundle: what goes from a registry together.
+
+    Attributes:
+        root: its index or manifest.
+        tags: what it is tagged with there.
+        manifests: all its manifests by digest, those of what refers to it too.
+    """
+
+    root: DigestField
+    tags: Items[Text] = ()
+    manifests: Items[DigestField] = ()
+
+    @classmethod
+    def of(cls, image: LockedImage) -> Self:
+        """Return what is to be remembered of a bundle's image."""
+        tag = Reference.parse(image.reference).tag
+        manifests = (one.digest for one in image.documents if is_manifest(one.media_type))
+        return cls(root=image.root.digest, tags=(tag,) if tag else (), manifests=tuple(manifests))
+
+
 class ReleaseRecord(Model):
     """A HelmRelease that the bundle's manifests hold, and the chart that it is to run."""
 
@@ -135,6 +172,7 @@ class LoadRecord(Model):
     kind: Literal["LoadRecord"] = "LoadRecord"
     bundle: Stamp
     destinations: Items[DestinationRecord] = ()
+    images: Items[ImageRecord] = ()
     releases: Items[ReleaseRecord] = ()
     healthy: bool | None = None
 

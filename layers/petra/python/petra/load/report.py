@@ -61,9 +61,9 @@ class Step:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know, each once."""
-        parts = [part.notes for part in (self.survey, self.loaded) if part]
-        return tuple(dict.fromkeys(note for notes in parts for note in notes))
+        """What a person should know."""
+        said = self.loaded or self.survey
+        return said.notes if said else ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the step as ``--output json`` has it."""

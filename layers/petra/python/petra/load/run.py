@@ -15,15 +15,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 
 from petra.errors import PetraError
-from petra.load.ledger import DestinationRecord, Event, History, LoadRecord, ReleaseRecord
+from petra.load.expected import expected_releases, release_records
+from petra.load.ledger import DestinationRecord, Event, History, ImageRecord, LoadRecord, Stamp
 from petra.load.report import Report, Step, first_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from petra.content.progress import Progress
-    from petra.load.destination import Destination, Loaded, Part, Placed, Publication
-    from petra.load.ledger import Ledger, Stamp
+    from petra.load.destination import Destination, Loaded, OpenBundle, Part, Placed, Publication
+    from petra.load.ledger import Ledger
     from petra.load.report import Release, State, Verdict
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -77,7 +78,7 @@ class Load:
         destinations: where to, in any order.
         ledger: what was loaded before; locked by the caller.
         progress: who listens.
-        releases: what the bundle's manifests make a cluster run.
+        about: what is to be remembered of the bundle beside where it went: an empty record of it.
         follower: the cluster; None where there is none to tell.
         clock: the time of events.
     """
@@ -86,7 +87,7 @@ class Load:
     destinations: Sequence[Destination]
     ledger: Ledger
     progress: Progress
-    releases: tuple[ReleaseRecord, ...] = ()
+    about: LoadRecord | None = None
     follower: Follower | None = None
     clock: Clock = lambda: datetime.now(UTC)
 
@@ -162,8 +163,7 @@ class Load:
         self.ledger.keep(record.at(at))
 
     def _record(self) -> LoadRecord:
-        known = self.ledger.record(self.bundle)
-        return known or LoadRecord(bundle=self.bundle, releases=self.releases)
+        return self.ledger.record(self.bundle) or self.about or LoadRecord(bundle=self.bundle)
 
     def _switch(self, steps: list[Step]) -> None:
         """Let the cluster read what was published: the last change of all."""
@@ -213,6 +213,21 @@ class Load:
         notified: bool = False,
     ) -> Report:
         return Report(verdict, self.bundle, tuple(steps), error=error, notified=notified)
+
+
+def new_record(bundle: OpenBundle) -> LoadRecord:
+    """Return what is to be remembered of `bundle`, before it was put anywhere.
+
+    Raises:
+        FormatError: its manifests need a chart that it does not hold.
+        UsageError: a release's chart cannot be told.
+    """
+    expected = expected_releases(bundle.reader, bundle.metadata)
+    return LoadRecord(
+        bundle=Stamp.of(bundle),
+        images=tuple(ImageRecord.of(image) for image in bundle.lock.images),
+        releases=release_records(expected),
+    )
 
 
 def as_publication(destination: Destination) -> Publication | None:

@@ -87,6 +87,10 @@ class Endpoint:
         sources = (f"repository:{name}:pull" for name in from_names)
         return self._auth(f"repository:{self.name}:pull,push", *sources)
 
+    def deleting(self) -> ScopedAuth:
+        """Return the way in to delete here."""
+        return self._auth(f"repository:{self.name}:pull,delete")
+
     def request(
         self,
         method: str,

@@ -74,7 +74,7 @@ def _from_api(endpoint: Endpoint, subject: Digest) -> list[Descriptor] | None:
                 )
             return None
         found += _read_index(body, where=label)
-        following = _next_page(endpoint, answer)
+        following = next_page(endpoint, answer)
         if following is None or len(found) > REFERRER_LIMIT:
             break
         request.url = following
@@ -114,13 +114,18 @@ def _read_index(body: bytes, *, where: str) -> list[Descriptor]:
     ]
 
 
-def _next_page(endpoint: Endpoint, answer: Answer) -> Url | None:
+def next_page(endpoint: Endpoint, answer: Answer, *, what: str = "referrers") -> Url | None:
+    """Return where a list goes on; None at its end.
+
+    Raises:
+        TransportError: its pages lead to another server.
+    """
     match = _NEXT.search(answer.headers.get("Link", "")[:8192])
     if not match:
         return None
     url = endpoint.transport.follow_link(answer.url, match[1])
     if url.origin != endpoint.api.origin:
         raise TransportError(
-            "a list of referrers goes on at another server", where=str(answer.url), found=str(url)
+            f"a list of {what} goes on at another server", where=str(answer.url), found=str(url)
         )
     return url

@@ -22,6 +22,7 @@ from petra.oci.manifest import parse_manifest
 from petra.oci.ranges import RangeStream
 from petra.oci.reference import REPOSITORY_PATTERN, TAG_PATTERN
 from petra.oci.referrers_api import add_to_fallback, fallback_tag, list_referrers
+from petra.oci.removal import delete_manifest, list_tags
 from petra.oci.uploads import Uploader
 
 if TYPE_CHECKING:
@@ -255,6 +256,25 @@ class Repository:
             raise UsageError("not a tag", where=f"{self.name}:{reference}"[:400])
         found = self._host.manifest(descriptor.digest)
         self._put_manifest(found.raw, descriptor.media_type, reference)
+
+    # Content management.
+
+    def tags(self) -> list[str]:
+        """Return all tags, as the registry itself lists them; none where there is nothing.
+
+        Raises:
+            PetraError: as for ``list_tags``.
+        """
+        return list_tags(self._host)
+
+    def delete(self, digest: Digest) -> bool:
+        """Delete a manifest, with the tags that stand for it; return whether it was there.
+
+        Raises:
+            UnsupportedError: the registry does not delete.
+            PetraError: as for ``Transport.send``.
+        """
+        return delete_manifest(self._host, digest)
 
     # Inside.
 

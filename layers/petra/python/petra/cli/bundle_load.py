@@ -1,0 +1,115 @@
+"""``petra bundle load``: from a bundle to registries, nodes and a cluster."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from petra.cli.command import file_option, petra_command
+from petra.cli.destinations import LOAD_SETTINGS, check_settings, destinations
+from petra.cli.opening import verified
+from petra.cli.policy_files import RECEIVER_SETTINGS, receiver_of
+from petra.cli.settings import state_path
+
+if TYPE_CHECKING:
+    from petra.bundle.receive import Receiver
+    from petra.bundle.verify import Signed
+    from petra.cli.command import Call
+    from petra.cli.settings import Settings
+    from petra.load.ledger_folder import FolderLedger
+    from petra.load.report import Report
+
+
+@petra_command("load", settings=("verify_key", *LOAD_SETTINGS, *RECEIVER_SETTINGS))
+@file_option("The bundle.")
+@click.option(
+    "--signature",
+    metavar="FILE",
+    help="The signature, .sig or .sigstore.json, instead of those beside the bundle.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be sent, where to, and whether it fits."
+)
+@click.option(
+    "--allow-rollback",
+    is_flag=True,
+    help="Take a bundle that is older than one that was loaded, or that was rolled back.",
+)
+@click.option(
+    "--again", is_flag=True, help="Check every destination though the bundle was loaded already."
+)
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Let its charts take the place of others of the same name and version.",
+)
+def command(
+    call: Call,
+    file: str,
+    signature: str | None,
+    dry_run: bool,  # noqa: FBT001  # a flag
+    allow_rollback: bool,  # noqa: FBT001  # as above
+    again: bool,  # noqa: FBT001  # as above
+    replace: bool,  # noqa: FBT001  # as above
+) -> None:
+    """Load a bundle: verify it, then images, charts and manifests to where the cluster finds them.
+
+    Nothing is touched before the signature, the policy and every destination were found good; the
+    manifests become what the cluster reads last of all. A load that was interrupted goes on when
+    it is run again, and sends only what is missing.
+    """
+    from petra.load.destination import OpenBundle  # noqa: PLC0415  # start-up time
+    from petra.load.ledger import History, Stamp  # noqa: PLC0415  # as above
+    from petra.load.run import Load, new_record  # noqa: PLC0415  # as above
+
+    check_settings(call.settings)
+    receiver = _receiver(call.settings)
+    ledger = open_ledger(call.settings)
+    with ExitStack() as stack:
+        if not dry_run:
+            stack.enter_context(ledger.lock())
+        history = History(ledger.events())
+
+        def is_newer(signed: Signed) -> None:
+            history.admit(Stamp.of_signed(signed), allow_rollback=allow_rollback)
+
+        found = stack.enter_context(
+            verified(call, file, signature, policy=is_newer, receiver=receiver)
+        )
+        bundle = OpenBundle.of(found)
+        progress = stack.enter_context(call.console.progress())
+        places = stack.enter_context(destinations(call.settings, bundle, replace=replace))
+        about = new_record(bundle)
+        load = Load(about.bundle, places, ledger, progress, about)
+        report = load.survey() if dry_run else load.run(again=again)
+    tell(call, report)
+
+
+def _receiver(settings: Settings) -> Receiver:
+    """Return what is asked of a bundle: at the least that its sender skipped no step."""
+    from petra.bundle.receive import Receiver  # noqa: PLC0415  # start-up time
+
+    return receiver_of(settings) or Receiver()
+
+
+def open_ledger(settings: Settings) -> FolderLedger:
+    """Return the ledger of this call's settings, or the usual one."""
+    from petra.load.ledger_folder import FolderLedger  # noqa: PLC0415  # start-up time
+
+    named = settings.ledger
+    return FolderLedger(Path(named) if named else state_path(os.environ) / "ledger")
+
+
+def tell(call: Call, report: Report) -> None:
+    """Print a report, and end with its status where that is not 0."""
+    from petra.cli.load_text import report_text  # noqa: PLC0415  # JSON needs none
+
+    call.console.result(report.to_json(), report_text(report))
+    if report.error and not call.console.json:
+        raise report.error
+    if report.exit_status:
+        raise click.exceptions.Exit(report.exit_status)
