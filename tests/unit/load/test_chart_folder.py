@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 
 from petra.content.digest import Digest
 from petra.content.progress import NoProgress
-from petra.errors import FormatError, PolicyError
+from petra.errors import FormatError, NoSpaceError, PolicyError
 from petra.load.chart_folder import ChartRepositoryFolder
 from tests.support.charts import chart
 from tests.support.command import names
@@ -179,3 +180,17 @@ def test_stopped_after_any_chart_and_run_again_the_end_is_the_same(tmp_path: Pat
         assert "index.yaml" not in names(folder), "the index names only what is there"
         assert load(tmp_path, folder, *charts).count(True) == len(charts) - pieces - 1
         assert content(folder) == content(tmp_path / "whole")
+
+
+def test_charts_that_do_not_fit_are_told_before_anything_is_written(
+    tmp_path: Path, folder: Path
+) -> None:
+    bundle = open_bundle(tmp_path, charts=[APP])
+    (record,) = bundle.metadata.charts
+    vast = record.model_copy(update={"size": 1 << 60})
+    metadata = bundle.metadata.model_copy(update={"charts": (vast,)})
+
+    with pytest.raises(NoSpaceError, match="no room for the charts"):
+        ChartRepositoryFolder(replace(bundle, metadata=metadata), folder).load(NoProgress())
+
+    assert not folder.exists()

@@ -18,6 +18,7 @@ from petra.load.chart_files import bundled_charts
 from petra.load.destination import Loaded, Part, Placed, Survey
 from petra.load.pinned_values import pin_values, release_pins
 from petra.load.rendering import LocalRegistry, local_manifests, platform_files
+from petra.load.sending import check_space
 
 if TYPE_CHECKING:
     from petra.bundle.platform import PlatformFiles, Release
@@ -130,16 +131,19 @@ class K3sBootstrap:
 
         Raises:
             StorageError: a file there cannot be read.
+            NoSpaceError: it does not fit.
         """
         present = [_same(path, data) for path, data in self._files.items()]
         sizes = [len(data) for data in self._files.values()]
+        to_send = sum(size for size, done in zip(sizes, present, strict=True) if not done)
+        check_space(self._folders.manifests, to_send, "the first deployment")
         return Survey(
             part=self.part,
             destination=self.name,
             items=len(sizes),
             present=sum(present),
             bytes_total=sum(sizes),
-            bytes_to_send=sum(s for s, done in zip(sizes, present, strict=True) if not done),
+            bytes_to_send=to_send,
             notes=(*self._notes, *self._replacing()),
         )
 

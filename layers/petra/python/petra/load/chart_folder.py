@@ -15,6 +15,7 @@ from petra.helm.index_merge import merge_index
 from petra.helm.tarball import COMPRESSED_LIMIT
 from petra.load.chart_files import PROVENANCE_SUFFIX, bundled_charts, refuse_other
 from petra.load.destination import Loaded, Part, Placed, Survey
+from petra.load.sending import check_space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,18 +64,21 @@ class ChartRepositoryFolder:
             PolicyError: another chart of the same name and version is there.
             FormatError: the index that is there is none.
             AccessError: a file there may not be read.
+            NoSpaceError: the charts do not fit.
         """
         index = self._index()
         listed = [self._is_listed(chart, index) for chart in self._charts]
         present = [self._has_file(chart) for chart in self._charts]
         sizes = [chart.record.size for chart in self._charts]
+        to_send = sum(size for size, there in zip(sizes, present, strict=True) if not there)
+        check_space(self._path, to_send, "the charts")
         return Survey(
             part=self.part,
             destination=self.name,
             items=len(sizes),
             present=sum(one and other for one, other in zip(present, listed, strict=True)),
             bytes_total=sum(sizes),
-            bytes_to_send=sum(s for s, there in zip(sizes, present, strict=True) if not there),
+            bytes_to_send=to_send,
         )
 
     def load(self, progress: Progress) -> Loaded:

@@ -6,10 +6,11 @@ import shutil
 from typing import TYPE_CHECKING
 
 from petra.archive.sink import storage_error, write_file
-from petra.errors import NoSpaceError, NotFoundError, PolicyError, StorageError
+from petra.errors import NotFoundError, PolicyError, StorageError
 from petra.load.destination import Loaded, Part, Placed, Survey
 from petra.load.flux_artifact import manifests_tree, tree_digest
 from petra.load.rendering import LocalRegistry, local_manifests
+from petra.load.sending import check_space
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ class ManifestFolder:
         """
         present, total = self._is_there(), sum(map(len, self._files.values()))
         if not present:
-            _check_space(self._path, total)
+            check_space(self._path, total, "the manifests")
         return Survey(
             part=self.part,
             destination=self.name,
@@ -202,15 +203,3 @@ def _read(folder: Path) -> dict[str, bytes | None]:
         elif path.is_file():
             found[name] = path.read_bytes()
     return found
-
-
-def _check_space(path: Path, wanted: int) -> None:
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(there).free
-    if wanted > free:
-        raise NoSpaceError(
-            "the disk has no room for the manifests",
-            where=str(path),
-            expected=f"{wanted} bytes",
-            found=f"{free} bytes free",
-        )

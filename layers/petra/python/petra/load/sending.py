@@ -96,7 +96,7 @@ class _Counted:
             self._count(-self._counted)
 
 
-def check_space(folder: Path, size: int) -> None:
+def check_space(folder: Path, size: int, what: str = "the images") -> None:
     """Refuse to begin where `size` more bytes do not fit, in a folder that need not be there yet.
 
     Raises:
@@ -106,7 +106,7 @@ def check_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(there).free
     if size > free:
         raise NoSpaceError(
-            "the disk has no room for the images",
+            f"the disk has no room for {what}",
             where=str(folder),
             expected=f"{size} bytes",
             found=f"{free} bytes free",
