@@ -71,6 +71,14 @@ LAXER: Final[Mapping[str, tuple[tuple[Form, ...], str]]] = {
     "payload of another type": (("tag",), "cosign does not look at critical.type"),
     "statement of an unknown version": (_ATTESTED, "cosign does not look at the version"),
     "signature as a statement of old": (("bundle",), "cosign does not look at the version"),
+    "stamped twice, once by a stranger": (
+        _BUNDLES,
+        "cosign passes over a timestamp that does not verify where another does",
+    ),
+    "stamped, logged outside the log's period": (
+        _BUNDLES,
+        "where the log gives no time, cosign does not ask whether its key counted",
+    ),
     "attestation in place of a signature": (
         ("bundle",),
         "cosign verify takes any statement about the image for a signature of it",

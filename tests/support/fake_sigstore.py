@@ -20,12 +20,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from petra.content.digest import Digest
 from petra.encoding.json import canonical_json
+from petra.trust.dsse import pae
 from petra.trust.root import TrustedRoot
 from tests.support.signing import key as named_key
 from tests.support.signing import sign, spki, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tests.support.fake_tsa import TimestampAuthority
 
 #: When signatures are made, unless a test says otherwise.
 TIME: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -70,7 +73,7 @@ class Log:
         public = {
             "rawBytes": text(spki(self.key)),
             "keyDetails": "PKIX_ECDSA_P256_SHA_256",
-            "validFor": _period(self.period),
+            "validFor": period_json(self.period),
         }
         return {
             "baseUrl": f"https://{self.name}.example",
@@ -143,12 +146,14 @@ class Authority:
     @cached_property
     def certificates(self) -> tuple[x509.Certificate, x509.Certificate]:
         """The intermediate and the root."""
-        root_key, key = (_ec(f"{self.name} {part}") for part in ("root", "intermediate"))
-        root_name, name = _name("root"), _name("intermediate")
-        root = _certificate(root_name, root_name, root_key, (TIME - 400 * DAY, TIME + 4000 * DAY))
-        root = _for_certificates(root, 1)
-        between = _certificate(name, root_name, key, self.between)
-        between = _for_certificates(between, 0).add_extension(
+        root_key, key = (ec_key(f"{self.name} {part}") for part in ("root", "intermediate"))
+        root_name, name = x509_name("root"), x509_name("intermediate")
+        root = certificate_builder(
+            root_name, root_name, root_key, (TIME - 400 * DAY, TIME + 4000 * DAY)
+        )
+        root = for_certificates(root, 1)
+        between = certificate_builder(name, root_name, key, self.between)
+        between = for_certificates(between, 0).add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False
         )
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key())
@@ -162,8 +167,8 @@ class Authority:
 
     def issue(self, profile: Profile | None = None, key: str = "leaf") -> Leaf:
         """Return a new certificate for the key of that name."""
-        profile, private = profile or Profile(), _ec(key)
-        issuing = _ec(f"{self.name} intermediate")
+        profile, private = profile or Profile(), ec_key(key)
+        issuing = ec_key(f"{self.name} intermediate")
         plain = self._leaf(profile, private)
         leaf = Leaf(plain.sign(issuing, hashes.SHA256()), private)
         stamped = profile.stamped_over or leaf
@@ -181,13 +186,13 @@ class Authority:
         self, profile: Profile, private: ec.EllipticCurvePrivateKey
     ) -> x509.CertificateBuilder:
         valid = (profile.start, profile.start + 10 * MINUTE)
-        builder = _certificate(x509.Name([]), _name("intermediate"), private, valid)
-        builder = builder.add_extension(_usage(signs=profile.for_signatures), critical=True)
+        builder = certificate_builder(x509.Name([]), x509_name("intermediate"), private, valid)
+        builder = builder.add_extension(key_usage(signs=profile.for_signatures), critical=True)
         if profile.extended:
             builder = builder.add_extension(
                 x509.ExtendedKeyUsage([profile.extended]), critical=False
             )
-        issuer = _ec(f"{self.name} intermediate").public_key()
+        issuer = ec_key(f"{self.name} intermediate").public_key()
         builder = builder.add_extension(
             x509.SubjectKeyIdentifier.from_public_key(private.public_key()), critical=False
         ).add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), critical=False)
@@ -206,7 +211,7 @@ class Authority:
             "subject": {"organization": "example", "commonName": self.name},
             "uri": f"https://{self.name}.example",
             "certChain": {"certificates": certificates},
-            "validFor": _period(self.period),
+            "validFor": period_json(self.period),
         }
 
 
@@ -256,7 +261,10 @@ class Entry:
         """As a Sigstore bundle has it: the only leaf of a tree."""
         body = json.loads(self.body)
         root = Digest.of(b"\0" + self.body).raw
-        note = f"log.example - 1\n1\n{text(root)}\n"
+        name = f"{self.log.name}.example"
+        # Rekor v1 puts the tree's number behind its name; v2 has one tree.
+        origin = name if "hashedRekordV002" in body["spec"] else f"{name} - 1"
+        note = f"{origin}\n1\n{text(root)}\n"
         signer = self.checkpoint_by or self.log
         signed = text(self.log.id[:4] + sign(signer.key, note.encode()))
         proof = {
@@ -264,7 +272,7 @@ class Entry:
             "rootHash": text(root),
             "treeSize": "1",
             "hashes": [],
-            "checkpoint": {"envelope": f"{note}\n\u2014 log.example {signed}\n"},
+            "checkpoint": {"envelope": f"{note}\n\u2014 {name} {signed}\n"},
         }
         return {
             "logIndex": str(self.index),
@@ -286,6 +294,7 @@ def trusted_root(
     authorities: Sequence[Authority] = (AUTHORITY,),
     certificate_logs: Sequence[Log] = (CERTIFICATE_LOG,),
     logs: Sequence[Log] = (LOG,),
+    timestamp_authorities: Sequence[TimestampAuthority] = (),
 ) -> TrustedRoot:
     """Return the trusted root of an instance that consists of these."""
     value = {
@@ -293,7 +302,7 @@ def trusted_root(
         "tlogs": [one.to_json() for one in logs],
         "certificateAuthorities": [one.to_json() for one in authorities],
         "ctlogs": [one.to_json() for one in certificate_logs],
-        "timestampAuthorities": [],
+        "timestampAuthorities": [one.to_json() for one in timestamp_authorities],
     }
     return TrustedRoot.parse(json.dumps(value).encode(), where="test root")
 
@@ -341,6 +350,23 @@ def intoto_2(payload: bytes, signature: bytes, leaf: Leaf, document: bytes) -> d
     return {"apiVersion": "0.0.2", "kind": "intoto", "spec": {"content": content}}
 
 
+def hashedrekord_2(payload: bytes, signature: bytes, leaf: Leaf, document: bytes) -> dict[str, Any]:
+    """Return the body of an entry of Rekor v2 about an envelope."""
+    encoded = pae("application/vnd.in-toto+json", payload)
+    signed = {
+        "data": {"algorithm": "SHA2_256", "digest": text(Digest.of(encoded).raw)},
+        "signature": {
+            "content": text(signature),
+            "verifier": {
+                "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+                "x509Certificate": {"rawBytes": text(leaf.der)},
+            },
+        },
+    }
+    spec = {"hashedRekordV002": signed}
+    return {"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": spec}
+
+
 @cache
 def leaf() -> Leaf:
     """Return a certificate that is right in every respect."""
@@ -356,18 +382,21 @@ def _hash(data: bytes) -> dict[str, str]:
     return {"algorithm": "sha256", "value": Digest.of(data).hex}
 
 
-def _ec(name: str) -> ec.EllipticCurvePrivateKey:
+def ec_key(name: str) -> ec.EllipticCurvePrivateKey:
+    """Return the key of that name."""
     key = named_key(name)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     return key
 
 
-def _period(period: Period) -> dict[str, str]:
+def period_json(period: Period) -> dict[str, str]:
+    """As a trusted root has it."""
     start, end = (one and one.isoformat().replace("+00:00", "Z") for one in period)
     return {"start": str(start)} | ({"end": end} if end else {})
 
 
-def _name(common: str) -> x509.Name:
+def x509_name(common: str) -> x509.Name:
+    """Return a name of the instance's."""
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "sigstore.example"),
@@ -376,12 +405,13 @@ def _name(common: str) -> x509.Name:
     )
 
 
-def _certificate(
+def certificate_builder(
     subject: x509.Name,
     issuer: x509.Name,
     private: ec.EllipticCurvePrivateKey,
     valid: tuple[datetime, datetime],
 ) -> x509.CertificateBuilder:
+    """Return a certificate without extensions."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -393,21 +423,21 @@ def _certificate(
     )
 
 
-def _for_certificates(
-    builder: x509.CertificateBuilder, path_length: int
-) -> x509.CertificateBuilder:
+def for_certificates(builder: x509.CertificateBuilder, path_length: int) -> x509.CertificateBuilder:
+    """Make it one that certifies others."""
     public = builder._public_key
     assert isinstance(public, ec.EllipticCurvePublicKey)
     return (
         builder.add_extension(
             x509.BasicConstraints(ca=True, path_length=path_length), critical=True
         )
-        .add_extension(_usage(signs=False, certifies=True), critical=True)
+        .add_extension(key_usage(signs=False, certifies=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
 
 
-def _usage(*, signs: bool, certifies: bool = False) -> x509.KeyUsage:
+def key_usage(*, signs: bool, certifies: bool = False) -> x509.KeyUsage:
+    """Return a key usage."""
     return x509.KeyUsage(
         digital_signature=signs,
         content_commitment=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -13,7 +14,16 @@ from petra.content.digest import Digest
 from petra.trust.documents import SignatureDocument
 from petra.trust.dsse import pae
 from tests.support import fake_sigstore
-from tests.support.fake_sigstore import LOG, Entry, Leaf, dsse, hashedrekord, intoto_1, intoto_2
+from tests.support.fake_sigstore import (
+    LOG,
+    Entry,
+    Leaf,
+    dsse,
+    hashedrekord,
+    hashedrekord_2,
+    intoto_1,
+    intoto_2,
+)
 from tests.support.signing import (
     BUNDLE,
     IN_TOTO,
@@ -27,9 +37,11 @@ from tests.support.signing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from petra.content.descriptor import Descriptor
+    from tests.support.fake_tsa import TimestampAuthority
     from tests.support.signing import Key
 
 #: The forms: a signature by tag, a signature in a bundle, and the same of an attestation.
@@ -54,7 +66,12 @@ MANIFEST: Final = json.dumps(
 SUBJECT: Final = image(MANIFEST)
 OTHER: Final = image("another image")
 
-_KINDS: Final = {"dsse": dsse, "intoto 0.0.1": intoto_1, "intoto 0.0.2": intoto_2}
+_KINDS: Final = {
+    "dsse": dsse,
+    "intoto 0.0.1": intoto_1,
+    "intoto 0.0.2": intoto_2,
+    "rekor 2": hashedrekord_2,
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,7 @@ class Signing:
         annotations: of a layer, to replace; None removes one.
         material: of a bundle, to replace; None removes one.
         bundled: members of a bundle's log entry, to replace; None removes one.
+        stamps: who stamps a bundle's signature, and when.
         refers_to: what the manifest refers to, where it says so.
     """
 
@@ -81,12 +99,13 @@ class Signing:
     key: Key | None = None
     content: bytes | None = None
     payload_type: str = IN_TOTO
-    kind: Literal["dsse", "intoto 0.0.1", "intoto 0.0.2"] = "dsse"
+    kind: Literal["dsse", "intoto 0.0.1", "intoto 0.0.2", "rekor 2"] = "dsse"
     body: Callable[[dict[str, Any]], None] | None = None
     entry: Mapping[str, Any] = field(default_factory=dict)
     annotations: Mapping[str, str | None] = field(default_factory=dict)
     material: Mapping[str, Any] = field(default_factory=dict)
     bundled: Mapping[str, Any] = field(default_factory=dict)
+    stamps: Sequence[tuple[TimestampAuthority, datetime]] = ()
     refers_to: Descriptor = SUBJECT
 
     def sign(self, message: bytes) -> bytes:
@@ -96,6 +115,8 @@ class Signing:
         if self.body:
             self.body(body)
         whole = Entry(LOG, json.dumps(body, separators=(",", ":"), sort_keys=True).encode())
+        if self.kind == "rekor 2":  # whose one tree numbers entries as the log does
+            whole = replace(whole, index=0)
         return replace(whole, **self.entry)
 
 
@@ -150,7 +171,10 @@ def _layers(
 
 
 def _bundle(one: Signing, envelope: dict[str, Any], entry: Entry) -> SignatureDocument:
+    signature = b64decode(envelope["signatures"][0]["sig"])
+    stamps = [{"signedTimestamp": tsa.stamp(signature, time)} for tsa, time in one.stamps]
     material = {
+        "timestampVerificationData": {"rfc3161Timestamps": stamps} if stamps else None,
         "certificate": {"rawBytes": text(one.leaf.der)},
         "tlogEntries": [_without_none(entry.bundled() | dict(one.bundled))],
     } | dict(one.material)

@@ -29,11 +29,13 @@ from tests.support.fake_sigstore import (
     profiled,
     trusted_root,
 )
+from tests.support.fake_tsa import TimestampAuthority
 from tests.support.keyless import FORMS, OTHER, SPDX, SUBJECT, Form, attested, make
 from tests.support.signing import key, payload, statement, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from petra.trust.documents import SignatureDocument
     from petra.trust.root import TrustedRoot
@@ -44,8 +46,8 @@ TAGS: Final[tuple[Form, ...]] = ("tag", "attestation tag")
 BUNDLES: Final[tuple[Form, ...]] = ("bundle", "attestation bundle")
 
 _STRANGER = Authority("stranger")
-_OTHER_LOG = Log("another ctfe")
-_OTHER_REKOR = Log("another rekor")
+_OTHER_LOG = Log("another-ctfe")
+_OTHER_REKOR = Log("another-rekor")
 _BEFORE = (TIME - 300 * DAY, TIME - DAY)
 _AFTER = (TIME + DAY, None)
 
@@ -103,6 +105,8 @@ def _entry(**replaced: Any) -> Callable[[], Mapping[str, Any]]:
 def _signature_path(body: Any) -> tuple[Any, str, str]:
     """Return where a log entry's body has its signature: the object, and two members of it."""
     spec = body["spec"]
+    if "hashedRekordV002" in spec:
+        return spec["hashedRekordV002"]["signature"], "content", "verifier"
     if body["kind"] == "hashedrekord":
         return spec["signature"], "content", "publicKey"
     if body["kind"] == "dsse":
@@ -590,7 +594,95 @@ CONTENTS: Final = (
     ),
 )
 
+_TSA: Final = TimestampAuthority()
+_OTHER_TSA: Final = TimestampAuthority("another-tsa")
+_UNPROMISED: Final = {"inclusionPromise": None, "integratedTime": None}
+
+
+def _stamped(*stamps: tuple[TimestampAuthority, datetime], **more: Any) -> Any:
+    """An entry of Rekor v2, which promises nothing, and timestamps."""
+    return lambda: {"kind": "rekor 2", "bundled": _UNPROMISED, "stamps": stamps} | more
+
+
+def _with_tsa() -> TrustedRoot:
+    return trusted_root(timestamp_authorities=[_TSA])
+
+
+TIMESTAMPS: Final = (
+    Case("stamped", None, _stamped((_TSA, TIME)), BUNDLES, _with_tsa),
+    Case(
+        "stamped and promised",
+        None,
+        lambda: {"stamps": [(_TSA, TIME + MINUTE)]},
+        BUNDLES,
+        _with_tsa,
+    ),
+    Case(
+        "neither stamped nor promised",
+        "bundle must contain an inclusion promise or signed timestamp",
+        _stamped(),
+        BUNDLES,
+        _with_tsa,
+    ),
+    Case(
+        "stamped by a stranger",
+        "not enough sources of verified time",
+        _stamped((_OTHER_TSA, TIME)),
+        BUNDLES,
+        _with_tsa,
+    ),
+    Case(
+        "stamped by one that is not in the root",
+        "no Timestamp Authorities",
+        _stamped((_TSA, TIME)),
+        BUNDLES,
+    ),
+    Case(
+        "stamped twice, once by a stranger",
+        "without exactly one source of time",
+        _stamped((_OTHER_TSA, TIME), (_TSA, TIME)),
+        BUNDLES,
+        _with_tsa,
+    ),
+    Case(
+        "stamped after the certificate expired",
+        "cert is not valid at validation time",
+        _stamped((_TSA, TIME + 20 * MINUTE)),
+        BUNDLES,
+        _with_tsa,
+    ),
+    Case(
+        "stamped outside the authority's period",
+        "not enough sources of verified time",
+        _stamped((_TSA, TIME)),
+        BUNDLES,
+        lambda: trusted_root(timestamp_authorities=[replace(_TSA, period=_BEFORE)]),
+    ),
+    Case(
+        "stamped, logged outside the log's period",
+        "logged where the trusted root does not say",
+        _stamped((_TSA, TIME)),
+        BUNDLES,
+        lambda: trusted_root(timestamp_authorities=[_TSA], logs=[replace(LOG, period=_BEFORE)]),
+    ),
+    Case(
+        "stamped, log entry about another signature",
+        "transparency log entry is inconsistent",
+        _stamped((_TSA, TIME), body=_other_signature),
+        BUNDLES,
+        _with_tsa,
+    ),
+    Case(
+        "stamped, checkpoint by a stranger",
+        "checkpoint: invalid signature",
+        _stamped((_TSA, TIME), entry={"checkpoint_by": _OTHER_REKOR}),
+        BUNDLES,
+        _with_tsa,
+    ),
+)
+
 CASES: Final = (
+    *TIMESTAMPS,
     *GOOD,
     *CERTIFICATE,
     *CERTIFICATE_LOGS,

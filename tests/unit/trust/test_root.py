@@ -11,7 +11,7 @@ import pytest
 
 from petra.content.digest import Digest
 from petra.errors import SettingError
-from petra.trust.root import PINNED_DIGEST, ROOT_LIMIT, Period, TrustedRoot
+from petra.trust.root import PINNED_DIGEST, ROOT_LIMIT, Period, TrustedRoot, require_pinned
 
 _SHIPPED = "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev"
 
@@ -39,6 +39,15 @@ def test_the_pinned_root_is_what_sigstore_python_ships() -> None:
 
 def test_the_pinned_root_has_the_digest_that_stands_in_the_code() -> None:
     assert TrustedRoot.pinned().digest == Digest.of(TrustedRoot.pinned().data) == PINNED_DIGEST
+
+
+def test_another_root_in_the_place_of_the_pinned_one_is_refused() -> None:
+    data = TrustedRoot.pinned().data
+    require_pinned(data, where="installed")
+    with pytest.raises(SettingError, match="that comes with Petra was changed") as caught:
+        require_pinned(data + b" ", where="installed")
+    assert caught.value.expected == PINNED_DIGEST
+    assert caught.value.where == "installed"
 
 
 def test_the_pinned_root_holds_the_public_instance() -> None:

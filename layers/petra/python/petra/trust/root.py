@@ -138,18 +138,28 @@ class TrustedRoot:
             raise _unusable(f"trusted root is damaged: {reason[:200]}", where) from None
 
 
+def require_pinned(data: bytes, *, where: str) -> None:
+    """Check that `data` is the trusted root that Petra was released with.
+
+    Raises:
+        SettingError: it is another one.
+    """
+    found = Digest.of(data)
+    if found != PINNED_DIGEST:
+        raise SettingError(
+            "the trusted root that comes with Petra was changed",
+            where=where,
+            expected=PINNED_DIGEST,
+            found=found,
+            hint="install Petra anew, from a good source",
+        )
+
+
 @cache
 def _pinned() -> TrustedRoot:
     file = resources.files("petra.trust") / "data" / "trusted_root.json"
     data = file.read_bytes()
-    if Digest.of(data) != PINNED_DIGEST:
-        raise SettingError(
-            "the trusted root that comes with Petra was changed",
-            where=str(file),
-            expected=PINNED_DIGEST,
-            found=Digest.of(data),
-            hint="install Petra anew, from a good source",
-        )
+    require_pinned(data, where=str(file))
     return TrustedRoot.parse(data, where=str(file))
 
 
