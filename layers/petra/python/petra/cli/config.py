@@ -37,6 +37,14 @@ class Loading(Model):
     allow_skipped: Items[str] | None = None
 
 
+class Cluster(Model):
+    """The cluster that follows what is loaded."""
+
+    kubeconfig: str | None = Field(None, min_length=1)
+    receiver: str | None = Field(None, min_length=1)
+    receiver_token_file: str | None = Field(None, min_length=1)
+
+
 class ConfigFile(Model):
     """The whole file. Every field may be left out."""
 
@@ -49,6 +57,7 @@ class ConfigFile(Model):
     store: str | None = Field(None, min_length=1)
     registries: Registries = Registries()
     load: Loading = Loading()
+    cluster: Cluster = Cluster()
 
 
 def parse_config(data: bytes, *, where: str) -> dict[str, Any]:

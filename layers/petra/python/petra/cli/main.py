@@ -37,6 +37,7 @@ _BUNDLE = {
 }
 _TOP = {
     "bundle": "Make, check, read, serve and load bundles.",
+    "status": "Show what became of a bundle's HelmReleases in the cluster.",
     "keygen": "Make a pair of keys that sign and verify bundles.",
     "schema": "Print the JSON Schema of the documents that petra reads.",
     "version": "Print petra's version.",

@@ -224,4 +224,31 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         "Take a bundle whose sender skipped these steps, and no others: sign, verify, scan, sbom, "
         "provenance.",
     ),
+    "kubeconfig": Setting(
+        "--kubeconfig",
+        "PETRA_KUBECONFIG",
+        "cluster.kubeconfig",
+        "kubeconfig",
+        "location",
+        "FILE",
+        "Kubeconfig of the cluster, or `in-cluster` for the service account of this pod.",
+    ),
+    "flux_receiver": Setting(
+        "--flux-receiver",
+        "PETRA_FLUX_RECEIVER",
+        "cluster.receiver",
+        "Receiver of Flux's",
+        "location",
+        "URL",
+        "Flux's Receiver (generic-hmac) to call: https://HOST[/PREFIX]/NAMESPACE/NAME.",
+    ),
+    "flux_receiver_token": Setting(
+        "--flux-receiver-token-file",
+        "PETRA_FLUX_RECEIVER_TOKEN_FILE",
+        "cluster.receiverTokenFile",
+        "token of the Receiver",
+        "location",
+        "FILE",
+        "File with its token; or PETRA_FLUX_RECEIVER_TOKEN holds the token itself.",
+    ),
 }

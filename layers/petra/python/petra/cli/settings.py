@@ -44,6 +44,9 @@ class Settings:
         cluster_ca_secret: the cluster's Secret with its CA.
         ledger: the folder that remembers loads; None for the usual one.
         allow_skipped: steps that a bundle's sender may have skipped.
+        kubeconfig: the cluster's kubeconfig, or ``in-cluster``; None for no cluster.
+        flux_receiver: the Receiver to call; None for none.
+        flux_receiver_token: the file with its token.
         config_file: the configuration file, whether it is there or not.
     """
 
@@ -68,6 +71,9 @@ class Settings:
     cluster_ca_secret: str | None = None
     ledger: str | None = None
     allow_skipped: tuple[str, ...] = ()
+    kubeconfig: str | None = None
+    flux_receiver: str | None = None
+    flux_receiver_token: str | None = None
     config_file: Path = Path()
 
     @classmethod

@@ -42,7 +42,8 @@ def connect(kubeconfig: str, retry: RetryPolicy | None = None) -> KubernetesClus
     from lightkube.core.exceptions import ConfigError  # noqa: PLC0415  # as above
 
     try:
-        found, proxy = _service_account() if kubeconfig == IN_CLUSTER else _file(kubeconfig)
+        in_cluster = Path(kubeconfig).name == IN_CLUSTER
+        found, proxy = _service_account() if in_cluster else _file(kubeconfig)
         _adapt_plugin(found)
         http = Client(found, ConnectionParams(timeout=_timeout(), proxy=proxy))
     except (ConfigError, ssl.SSLError, OSError, LookupError, TypeError, ValueError) as error:
