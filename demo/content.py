@@ -153,26 +153,31 @@ def sign_by_referrer(target: Target, image: Descriptor, signer: Signer) -> None:
         "dev.sigstore.bundle.content": "dsse-envelope",
         "dev.sigstore.bundle.predicateType": SIGN_PREDICATE,
     }
-    _attach(target, image, media_types.SIGSTORE_BUNDLE, json.dumps(bundle).encode(), annotations)
+    attach(target, image, media_types.SIGSTORE_BUNDLE, json.dumps(bundle).encode(), annotations)
 
 
 def attach_sbom(target: Target, image: Descriptor, name: str) -> None:
     """Attach a (very short) SPDX list of parts to `image`, as an OCI referrer."""
     sbom = {"spdxVersion": "SPDX-2.3", "name": name, "packages": []}
-    _attach(target, image, _SBOM_TYPE, json.dumps(sbom).encode(), {})
+    attach(target, image, _SBOM_TYPE, json.dumps(sbom).encode())
 
 
-def _attach(
-    target: Target, image: Descriptor, kind: str, data: bytes, annotations: Mapping[str, str]
-) -> None:
-    push_document(
+def attach(
+    target: Target,
+    image: Descriptor,
+    kind: str,
+    data: bytes,
+    annotations: Mapping[str, str] | None = None,
+) -> Descriptor:
+    """Attach `data` of a media type to `image`, as an OCI referrer; return its manifest."""
+    return push_document(
         target,
         media_types.OCI_MANIFEST,
         artifactType=kind,
         config=push(target, media_types.OCI_EMPTY, b"{}").to_json(),
         layers=[push(target, kind, data).to_json()],
         subject=Descriptor(image.media_type, image.digest, image.size).to_json(),
-        annotations=dict(annotations),
+        annotations=dict(annotations or {}),
     )
 
 

@@ -108,12 +108,15 @@ class World:
         return path
 
     def policy(self, *rules: Mapping[str, Any], file: str = "policy.yaml", **more: Any) -> Path:
-        """Write a policy with these rules for images; `more` are further fields of ``spec``."""
+        """Write a policy with these rules for images; `more` are further fields of ``spec``.
+
+        It asks for no scan, unless `more` says so.
+        """
         document = {
             "apiVersion": "petra.sh/v1alpha1",
             "kind": "Policy",
             "metadata": {"name": "platform"},
-            "spec": {"images": list(rules), **more},
+            "spec": {"images": list(rules), "scan": {"skip": "not asked for here"}, **more},
         }
         path = self.folder / file
         path.write_bytes(dump_yaml(document))

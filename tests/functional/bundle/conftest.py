@@ -23,7 +23,8 @@ def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / ".config"))
-    monkeypatch.setenv("PETRA_HELM", "")  # the same with and without helm on the machine
+    for tool in ("HELM", "GRYPE", "SYFT"):  # the same with and without them on the machine
+        monkeypatch.setenv(f"PETRA_{tool}", "")
     monkeypatch.chdir(tmp_path)
     handler = signal.getsignal(signal.SIGTERM)
     yield

@@ -87,7 +87,7 @@ def test_each_image_is_there_by_tag_and_by_digest(
     assert listener.count == loaded.bytes_sent
     assert calls(tmp_path)[1] == [
         *("--address", "/run/c.sock", "--namespace", "k8s.io"),
-        *("images", "import", "--all-platforms", "--no-unpack", "-"),
+        *("images", "import", "--no-unpack", "--all-platforms", "-"),
     ]
 
 
@@ -148,6 +148,14 @@ def test_a_blob_that_was_damaged_since_never_arrives_whole(
     with pytest.raises(DigestMismatchError, match="another digest"):
         node(bundle=changed(bundle, {place: 1})).load(NoProgress())
     assert not (tmp_path / "state.json").exists()
+
+
+def test_of_a_sparse_index_only_the_nodes_platform_is_asked_for(
+    node: Callable[..., Destination], sparse: OpenBundle, tmp_path: Path
+) -> None:
+    node(bundle=sparse).load(NoProgress())
+
+    assert calls(tmp_path)[1][2:] == ["images", "import", "--no-unpack", "-"]
 
 
 def test_attached_manifests_come_without_names(

@@ -200,7 +200,7 @@ def test_no_grype_says_what_can_be_done(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="there is no scanner") as caught:
         find_grype({"PATH": str(tmp_path)})
     assert "install grype" in str(caught.value.hint)
-    assert "`scan: skip`" in str(caught.value.hint)
+    assert "spec.scan.skip" in str(caught.value.hint)
     with pytest.raises(ToolError, match="there is no scanner"):
         find_grype({"PATH": os.environ["PATH"], "PETRA_GRYPE": ""})
     with pytest.raises(SettingError, match="PETRA_GRYPE names no program"):

@@ -117,6 +117,10 @@ def test_under_a_policy_its_rule_decides_what_the_spec_leaves_open() -> None:
     assert caught.value.where == (
         "web (cgr.dev/team/web:1), by rule cgr.dev/team/* of policy platform"
     )
+    assert "the rule's key" in str(caught.value.hint)
+    with pytest.raises(SignatureError, match="not signed") as unsigned:
+        _verdict(_spec(), rules)
+    assert "--image-key" not in str(unsigned.value.hint)
 
 
 def test_the_first_rule_that_matches_decides() -> None:

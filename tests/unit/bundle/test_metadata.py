@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from petra.bundle.metadata import (
-    NO_SCANNER,
+    NO_SCAN,
     Check,
     Checks,
     ImageRecord,
@@ -34,7 +34,7 @@ def _image(name: str, signatures: SignatureCheck) -> ImageRecord:
         size=10,
         platforms=(Platform("linux", "amd64"),),
         signatures=signatures,
-        scan=Check.skipped(NO_SCANNER),
+        scan=Check.skipped(NO_SCAN),
     )
 
 
@@ -46,7 +46,7 @@ def _metadata() -> Metadata:
         serial=3,
         created=datetime(2026, 1, 2, tzinfo=UTC),
         tool=Tool(name="petra", version="0.1.0"),
-        checks=Checks(sign=Check.done(), verify=Check.done(), scan=Check.skipped(NO_SCANNER)),
+        checks=Checks(sign=Check.done(), verify=Check.done(), scan=Check.skipped(NO_SCAN)),
         totals=Totals(members=1, bytes=2, images=2, charts=0),
         images=(
             _image("a", SignatureCheck(status="done", verified=(verified,))),
@@ -84,7 +84,7 @@ def test_a_whole_bundle_says_that_it_has_no_base() -> None:
 
 
 def test_what_was_skipped_is_told_with_every_reason() -> None:
-    assert _metadata().skipped() == {"verify": ["built here"], "scan": [NO_SCANNER]}
+    assert _metadata().skipped() == {"verify": ["built here"], "scan": [NO_SCAN]}
 
 
 def test_a_newer_format_is_refused_by_name() -> None:

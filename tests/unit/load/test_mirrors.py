@@ -39,10 +39,13 @@ def k3s_pulls(document: bytes, registry: str, repository: str) -> str:
 def containerd_pulls(document: bytes, repository: str) -> str:
     """Return where containerd pulls from: with `override_path` the path has its ``/v2`` already."""
     root = tomllib.loads(document.decode())
-    assert root["override_path"] is True
-    assert set(root["capabilities"]) == {"pull", "resolve"}
-    assert "host" not in root
-    return f"{root['server']}/{repository}"
+    ((url, host),) = root["host"].items()
+    # The server comes last, and must not be the one outside.
+    assert root["server"] == url
+    for one in (root, host):
+        assert one["override_path"] is True
+        assert set(one["capabilities"]) == {"pull", "resolve"}
+    return f"{url}/{repository}"
 
 
 def test_k3s_finds_each_registrys_images_below_the_prefix() -> None:

@@ -169,8 +169,22 @@ def verify_images(
         PolicyError: no policy says who must have signed an image. Of several images that are
             refused each is named, with its reason.
     """
+    return accepted(resolution, check_images(resolution, policy))
+
+
+def accepted(
+    resolution: Resolution, outcomes: Mapping[str, SignatureVerdict | VerificationError]
+) -> dict[str, SignatureVerdict]:
+    """Return the verdicts of images of which none was refused.
+
+    Args:
+        resolution: the images.
+        outcomes: as :func:`check_images` returns them.
+
+    Raises:
+        VerificationError: some were; each is named, with its reason.
+    """
     images = resolution.images
-    outcomes = check_images(resolution, policy)
     failures = {
         f"{image.name} ({image.reference})": outcome
         for image in images

@@ -11,7 +11,6 @@ from petra.archive.plan import Stored, Text
 from petra.archive.sums import checksums
 from petra.bundle.lock import Lock, dump_lock
 from petra.bundle.metadata import (
-    NO_SCANNER,
     UNVERIFIED,
     ChartRecord,
     Check,
@@ -40,6 +39,7 @@ from petra.oci.media_types import OCI_INDEX
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from petra.bundle.evidence import Gathered, ImageEvidence
     from petra.bundle.images import ResolvedImage
     from petra.bundle.lock import LockedImage
     from petra.bundle.platform_files import PlatformFiles
@@ -84,7 +84,7 @@ class Contents:
         platform: the manifests, with overrides.
         components: what the manifests deploy, for the metadata.
         verdicts: for each image, by its name in the spec, what vouches for it.
-        evidence: further text members (SBOMs, scans, attestations).
+        evidence: what there is about the images beside their signatures.
         policy: what it was made by; None where the spec decided alone.
         trusted_root: the ``trusted_root.json`` that a keyless signature was verified against; None
             where there was none.
@@ -95,7 +95,7 @@ class Contents:
     platform: PlatformFiles
     components: tuple[ComponentRecord, ...]
     verdicts: Mapping[str, SignatureVerdict]
-    evidence: tuple[Text, ...] = ()
+    evidence: Gathered
     policy: PolicyRecord | None = None
     trusted_root: bytes | None = None
 
@@ -141,7 +141,8 @@ def _texts(contents: Contents) -> list[Text]:
     texts = [Text(name, data) for name, data in contents.platform.files.items()]
     if contents.trusted_root is not None:
         texts.append(Text(TRUSTED_ROOT, contents.trusted_root))
-    return sorted([*texts, *contents.evidence], key=lambda member: members.rank(member.name))
+    texts += contents.evidence.members
+    return sorted(texts, key=lambda member: members.rank(member.name))
 
 
 def _blobs(contents: Contents) -> Iterator[Stored]:
@@ -195,7 +196,7 @@ def _metadata(contents: Contents, listed: Sequence[Text | Stored]) -> Metadata:
         checks=Checks(
             sign=Check.done() if output.sign else Check.skipped(UNSIGNED),
             verify=Check.done() if output.verify else Check.skipped(UNVERIFIED),
-            scan=Check.skipped(NO_SCANNER),
+            scan=contents.evidence.scan,
         ),
         totals=Totals(
             members=len(listed),
@@ -203,7 +204,10 @@ def _metadata(contents: Contents, listed: Sequence[Text | Stored]) -> Metadata:
             images=len(lock.images),
             charts=len(lock.charts),
         ),
-        images=tuple(_image(image, contents.verdicts[image.name]) for image in lock.images),
+        images=tuple(
+            _image(image, contents.verdicts[image.name], contents.evidence.images[image.name])
+            for image in lock.images
+        ),
         charts=tuple(
             ChartRecord(
                 name=chart.name,
@@ -229,7 +233,7 @@ def _trusted_root(contents: Contents) -> TrustedRootRecord | None:
     return TrustedRootRecord(member=TRUSTED_ROOT, digest=Digest.of(contents.trusted_root))
 
 
-def _image(image: LockedImage, verdict: SignatureVerdict) -> ImageRecord:
+def _image(image: LockedImage, verdict: SignatureVerdict, evidence: ImageEvidence) -> ImageRecord:
     return ImageRecord(
         name=image.name,
         reference=image.reference,
@@ -239,19 +243,24 @@ def _image(image: LockedImage, verdict: SignatureVerdict) -> ImageRecord:
         platforms=image.platforms,
         absent_platforms=image.absent_platforms,
         signatures=_signatures(verdict),
-        scan=Check.skipped(NO_SCANNER),
+        scan=evidence.scan,
+        scans=evidence.scans,
         attachments=image.attachments,
+        sboms=evidence.sboms,
+        no_sbom=evidence.no_sbom,
+        provenance=evidence.provenance,
+        uncounted=evidence.uncounted,
     )
 
 
 def _signatures(verdict: SignatureVerdict) -> SignatureCheck:
     if verdict.skipped:
         return SignatureCheck(status="skipped", reason=verdict.skipped)
-    verified = tuple(_verified(one) for one in verdict.signatures)
+    verified = tuple(signature_record(one) for one in verdict.signatures)
     return SignatureCheck(status="done", verified=verified)
 
 
-def _verified(signature: verdicts.VerifiedSignature) -> VerifiedSignature:
+def signature_record(signature: verdicts.VerifiedSignature) -> VerifiedSignature:
     """Return how a signature was verified, as the metadata record it."""
     scheme, manifest, who = signature.scheme, signature.manifest, signature.certified
     if who is None:

@@ -8,11 +8,11 @@ naming the step. An image that no rule matches is refused.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from petra.bundle.metadata import UNVERIFIED
 from petra.bundle.verify_spec import VerifySpec
-from petra.errors import PolicyError
+from petra.errors import PolicyError, SignatureError
 from petra.trust.policy import AllOf, KeyPolicy, SkipPolicy
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from petra.trust.policy import SignaturePolicy
     from petra.trust.root import TrustedRoot
     from petra.trust.verdict import SignatureVerdict
+
+
+_UNSIGNED: Final = (
+    "have it signed as the rule asks; only a rule with `skip` lets an unsigned image pass"
+)
+_OTHER_KEY: Final = "check that the rule's key is the signer's; if it is, do not use this image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ def signature_policy(verify: VerifySpec, trust: Trust) -> SignaturePolicy:
 
 @dataclass(frozen=True, slots=True)
 class _ByRule:
-    """A rule's policy, which names the rule in its errors."""
+    """A rule's policy, which names the rule in its errors, and not a spec's fields and flags."""
 
     inner: SignaturePolicy
     rule: str
@@ -76,7 +82,14 @@ class _ByRule:
     def evaluate(
         self, subject: Descriptor, documents: Sequence[SignatureDocument], /, *, where: str
     ) -> SignatureVerdict:
-        return self.inner.evaluate(subject, documents, where=f"{where}, by {self.rule}")
+        try:
+            return self.inner.evaluate(subject, documents, where=f"{where}, by {self.rule}")
+        except SignatureError as error:
+            if not documents:
+                error.hint = _UNSIGNED
+            elif isinstance(self.inner, KeyPolicy):
+                error.hint = _OTHER_KEY
+            raise
 
     def attested(
         self, subjects: Sequence[Digest], documents: Sequence[SignatureDocument], /, *, where: str

@@ -21,6 +21,7 @@ from petra.bundle.fields import (
     Version,
 )
 from petra.bundle.lock import LockedAttachment  # noqa: TC001  # a model's field
+from petra.bundle.scan_record import ScanRecord  # noqa: TC001  # as above
 from petra.encoding.json import dump_json, load_json
 from petra.encoding.models import FieldError, Items, Model, to_value, validate
 from petra.errors import FormatError
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
 METADATA_LIMIT = 64 * 1024 * 1024
 
-NO_SCANNER = "scanning comes with a later version"
 UNVERIFIED = "output.verify is false in the spec"
-
+#: Why nothing was scanned where nobody asked for it.
+NO_SCAN = "neither the spec nor a policy asks for a scan"
 
 #: The steps that may be skipped, by the names that policies and --allow-skipped know.
 Step = Literal["sign", "verify", "scan", "sbom", "provenance"]
@@ -148,6 +149,25 @@ class Evidence(Model):
     subject: DigestField | None = Field(
         None, description="What it is about: a platform's manifest, or the image where absent."
     )
+    manifest: DigestField | None = Field(
+        None, description="The attachment of the image that it comes from."
+    )
+    verified: VerifiedSignature | None = Field(None, description="What vouches for it.")
+    generated: Tool | None = Field(None, description="What made it here, where no one else had.")
+
+    @model_validator(mode="after")
+    def _vouched(self) -> Evidence:
+        if (self.verified is None) == (self.generated is None):
+            raise FieldError("evidence is either verified by a signature or was generated here")
+        return self
+
+
+class Uncounted(Model):
+    """Something attached to an image that could be evidence, and for which nothing vouches."""
+
+    manifest: DigestField
+    kind: Literal["attestation", "sbom"]
+    reason: Text
 
 
 class ImageRecord(Model):
@@ -162,9 +182,18 @@ class ImageRecord(Model):
     absent_platforms: Items[PlatformField] = ()
     signatures: SignatureCheck
     scan: Check
+    scans: Items[ScanRecord] = Field((), description="One for each platform that was scanned.")
     attachments: Items[LockedAttachment] = ()
     sboms: Items[Evidence] = ()
+    no_sbom: Text | None = Field(None, description="Why there is no SBOM, where there is none.")
     provenance: Items[Evidence] = ()
+    uncounted: Items[Uncounted] = ()
+
+    @model_validator(mode="after")
+    def _scanned(self) -> ImageRecord:
+        if self.scans and self.scan.status == "skipped":
+            raise FieldError("scans stand there although the scan was skipped")
+        return self
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -112,7 +112,8 @@ class ReportRule(Model):
     """A finished report of any scanner, instead of a scan made here."""
 
     file: Text = Field(
-        description="SARIF 2.1, or CycloneDX with vulnerabilities. Relative to the policy's folder."
+        description="SARIF 2.1, or CycloneDX with vulnerabilities; relative to the document's "
+        "folder."
     )
     image: ImageReference | None = Field(
         None, description="What it is about, where it does not say so itself by digest."
@@ -131,7 +132,7 @@ class ScanRules(Model):
     gate: Gate = Field(Gate(), description="Which findings stop an image.")
     waivers: Items[WaiverRule] = Field((), description="Findings that somebody answers for.")
     vex: Items[Text] = Field(
-        (), description="OpenVEX documents that waive findings. Relative to the policy's folder."
+        (), description="OpenVEX documents that waive findings. Relative to the document's folder."
     )
     reports: Items[ReportRule] = Field(
         (), description="Finished reports; with any given, no scanner runs here."

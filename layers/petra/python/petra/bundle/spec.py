@@ -21,7 +21,8 @@ from petra.bundle.fields import (
     Version,
     unique,
 )
-from petra.bundle.verify_spec import VerifySpec  # noqa: TC001  # a model's field
+from petra.bundle.policy import ScanRules  # noqa: TC001  # a model's field
+from petra.bundle.verify_spec import VerifySpec  # noqa: TC001  # as above
 from petra.content.stream import DOCUMENT_LIMIT
 from petra.encoding.models import Items, Model, document_schema, reading, validate
 from petra.errors import DocumentError
@@ -139,6 +140,11 @@ class BundleSpec(Model):
     )
     verify: VerifySpec | None = Field(
         None, description="How signatures are checked for images that say nothing themselves."
+    )
+    scan: ScanRules | None = Field(
+        None,
+        description="How images are scanned for known vulnerabilities; left out, they are not, "
+        "unless a policy asks for it.",
     )
     images: Annotated[
         Items[ImageSpec],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from petra.cli.command import file_option, petra_command
+from petra.cli.evidence import early_scanner, evidence_rules, gather_evidence, scanning, tell_of
 from petra.cli.output import human_size
 from petra.cli.policy_files import POLICY_SETTINGS, read_policy, trust_beside, trusted_root
 from petra.cli.registries import REGISTRY_SETTINGS
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from petra.bundle.create import Created, Request
+    from petra.bundle.evidence_rules import EvidenceRules
     from petra.bundle.metadata import PolicyRecord
     from petra.bundle.spec import ImageSpec, Spec
     from petra.cli.command import Call
     from petra.cli.settings import Settings
     from petra.cli.spec_files import SpecFile
+    from petra.scan.grype import GrypeScanner
     from petra.trust.policy import SignaturePolicy
     from petra.trust.root import TrustedRoot
     from petra.trust.signer import Signer
@@ -67,53 +70,69 @@ def command(
     Writes DIR/NAME-VERSION.tar.zst with its signatures .sig and .sigstore.json, and its signed
     provenance .intoto.json. Nothing shows under these names before all of it is well.
     """
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         early = _unseal_early(call.settings, pool)
         spec = read_spec(file)
         lock = read_lock(spec.lock_path) if locked else None
         signer = _signer(call.settings, spec.spec, pool, early)
         rules = _rules(call.settings, spec)
+        scanner = early_scanner(rules.evidence, pool)
         asked = request(spec, call.settings, locked=lock, allow_missing=allow_missing_images)
         with asked as wanted:
-            created = _create(call, spec.spec, wanted, signer, rules, form)
+            making = _Making(wanted, signer, rules, scanner)
+            created = _create(call, spec.spec, making, form)
     value = _value(created)
     call.console.result(value, "\n".join(f"{name:10} {text}" for name, text in _lines(created)))
 
 
-def _create(
-    call: Call,
-    spec: Spec,
-    wanted: Request,
-    signer: Future[Signer] | None,
-    rules: _Rules,
-    form: str | None,
-) -> Created:
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """What a bundle is made with."""
+
+    wanted: Request
+    signer: Future[Signer] | None
+    rules: _Rules
+    scanner: Future[GrypeScanner] | None
+
+
+def _create(call: Call, spec: Spec, making: _Making, form: str | None) -> Created:
     from petra.archive.writer import FETCHERS  # noqa: PLC0415  # start-up time
     from petra.bundle.create import (  # noqa: PLC0415  # start-up time
         Output,
+        accepted,
+        check_images,
         create,
         prepare,
-        verify_images,
     )
     from petra.bundle.describe import Contents  # noqa: PLC0415  # as above
     from petra.bundle.needs import components  # noqa: PLC0415  # as above
 
     form = form or spec.spec.output.format
     folder = Path(call.settings.output_dir or spec.spec.output.dir)
+    wanted, rules = making.wanted, making.rules
     with call.console.progress() as progress:
         progress.on_start("resolving")
         prepared = prepare(wanted)
-        verdicts = verify_images(prepared.resolution, rules.images)
+        outcomes = check_images(prepared.resolution, rules.images)
         progress.on_done()
+        with scanning(progress, rules.evidence):
+            evidence = gather_evidence(
+                prepared, rules.evidence, rules.images, making.scanner, outcomes
+            )
+        verdicts = accepted(prepared.resolution, outcomes)
+        tell_of(call, evidence)
         warn_of_missing(call, prepared.settled.missing)
         files = prepared.settled.files
-        certified = any(one.certified for each in verdicts.values() for one in each.signatures)
+        certified = evidence.certified or any(
+            one.certified for each in verdicts.values() for one in each.signatures
+        )
         contents = Contents(
             prepared.resolution,
             prepared.lock,
             files,
             components(files),
             verdicts,
+            evidence,
             policy=rules.policy,
             trusted_root=rules.root().data if certified else None,
         )
@@ -131,7 +150,7 @@ def _create(
             call.settings.connections or FETCHERS,
             flags,
         )
-        return create(contents, output, signer, progress)
+        return create(contents, output, making.signer, progress)
 
 
 def _unseal_early(settings: Settings, pool: Executor) -> Future[Signer] | None:
@@ -177,11 +196,13 @@ class _Rules:
         images: says for each image who must have signed it.
         root: gives the trusted root of keyless signatures.
         policy: the policy, as the metadata record it; None where the spec decides alone.
+        evidence: says for each image what evidence is asked for.
     """
 
     images: Callable[[ImageSpec], SignaturePolicy]
     root: Callable[[], TrustedRoot]
     policy: PolicyRecord | None
+    evidence: EvidenceRules
 
 
 def _rules(settings: Settings, file: SpecFile) -> _Rules:
@@ -203,7 +224,7 @@ def _rules(settings: Settings, file: SpecFile) -> _Rules:
 
     images = SpecRules(file.spec, trust_beside(file.path, root), default, rules)
     record = PolicyRecord(name=policy.policy.name, digest=policy.digest) if policy else None
-    return _Rules(images, root, record)
+    return _Rules(images, root, record, evidence_rules(file, policy))
 
 
 def _value(created: Created) -> dict[str, Any]:

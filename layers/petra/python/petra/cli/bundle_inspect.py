@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from petra.cli.command import file_option, petra_command
+from petra.cli.evidence_text import evidence_lines, signer_text
 from petra.cli.opening import unverified_metadata, verified
 from petra.cli.output import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from petra.bundle.metadata import ChartRecord, ImageRecord, Metadata, VerifiedSignature
+    from petra.bundle.metadata import ChartRecord, ImageRecord, Metadata
     from petra.cli.command import Call
 
 UNVERIFIED = "UNVERIFIED: nobody checked the signature; give --key to do so"
@@ -56,7 +57,8 @@ def _lines(metadata: Metadata, size: int, *, known: bool) -> Iterator[str]:
         yield f"skipped: {step} ({'; '.join(reasons)})"
     yield ""
     yield from _branch(
-        f"images ({len(metadata.images)})", [_image(image) for image in metadata.images]
+        f"images ({len(metadata.images)})",
+        [_image(image, metadata.checks.scan.reason) for image in metadata.images],
     )
     yield from _branch(
         f"charts ({len(metadata.charts)})", [_chart(chart) for chart in metadata.charts]
@@ -80,12 +82,13 @@ def _branch(title: str, items: list[list[str]]) -> Iterator[str]:
         yield from (f"{'   ' if last else '│  '}     {line}" for line in more)
 
 
-def _image(image: ImageRecord) -> list[str]:
+def _image(image: ImageRecord, told: str | None) -> list[str]:
     platforms = ", ".join(str(one) for one in image.platforms) or "no platform"
     lines = [
         f"{image.reference}  {human_size(image.size)}",
         image.digest,
         f"{platforms}; {_signed(image)}",
+        *evidence_lines(image, told),
     ]
     if image.absent_platforms:
         lines.append(f"left out: {', '.join(str(one) for one in image.absent_platforms)}")
@@ -95,13 +98,7 @@ def _image(image: ImageRecord) -> list[str]:
 def _signed(image: ImageRecord) -> str:
     if image.signatures.status == "skipped":
         return f"signature not verified ({image.signatures.reason})"
-    return f"signed by {', '.join(map(_signer, image.signatures.verified))}"
-
-
-def _signer(signature: VerifiedSignature) -> str:
-    if signature.method == "keyless":
-        return f"{signature.identity} ({signature.issuer}, {signature.time:%Y-%m-%d})"
-    return f"key {(signature.key or '')[:16]}…"
+    return f"signed by {', '.join(map(signer_text, image.signatures.verified))}"
 
 
 def _chart(chart: ChartRecord) -> list[str]:

@@ -35,8 +35,12 @@ _BUNDLE = {
     "chunk": "Cut a bundle into chunks that fit a medium, with parity if wanted.",
     "join": "Put the chunks of a folder together into one file.",
 }
+_TRANSFER = {
+    "s3": "Send a bundle across by S3, or by a service that takes objects from S3.",
+}
 _TOP = {
     "bundle": "Make, check, read, serve and load bundles.",
+    "transfer": "Send bundles across the gap.",
     "status": "Show what became of a bundle's HelmReleases in the cluster.",
     "keygen": "Make a pair of keys that sign and verify bundles.",
     "schema": "Print the JSON Schema of the documents that petra reads.",
@@ -113,6 +117,11 @@ def petra() -> None:
 @petra.group(cls=LazyGroup, modules="petra.cli.bundle_", lines=_BUNDLE, no_args_is_help=True)
 def bundle() -> None:
     """Make, check, read, serve and load bundles."""
+
+
+@petra.group(cls=LazyGroup, modules="petra.cli.transfer_", lines=_TRANSFER, no_args_is_help=True)
+def transfer() -> None:
+    """Send bundles across the gap: by medium, diode or S3."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

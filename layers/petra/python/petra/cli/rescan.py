@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Final
 from petra.archive.members import LOCK
 from petra.archive.target import ArchiveTarget
 from petra.bundle.lock import load_lock
-from petra.content.descriptor import Platform
+from petra.bundle.subjects import subjects
 from petra.errors import FormatError
-from petra.oci.media_types import is_manifest
-from petra.scan.model import Subject, load_result
+from petra.scan.model import load_result
 from petra.scan.sbom import Sbom
 from petra.scan.scanner import RegistryImage, ScanJob
 from petra.serve.bundle import BundleRepository
@@ -27,13 +26,10 @@ if TYPE_CHECKING:
     from petra.archive.reader import ArchiveReader
     from petra.bundle.lock import LockedImage
     from petra.bundle.metadata import ImageRecord, Metadata
-    from petra.content.descriptor import Descriptor
     from petra.content.digest import Digest
-    from petra.scan.model import Finding, ScanResult
+    from petra.scan.model import Finding, ScanResult, Subject
     from petra.scan.scanner import ImageSource, OpenImage
 
-#: BuildKit keeps attestations in an index under this platform; nothing runs there.
-_UNKNOWN: Final = Platform("unknown", "unknown")
 #: The forms of SBOMs, those that scanners read best first.
 _FORMS: Final = ("spdx", "syft", "cyclonedx")
 
@@ -68,33 +64,11 @@ class BundleImages:
         return found if layers else [replace(job, image=None) for job in found]
 
     def _jobs(self, record: ImageRecord) -> Iterator[ScanJob]:
-        root = self._archive.resolve(record.digest)
-        found = [*self._manifests(root)]
-        for one in found:
-            whole = one.digest == root.digest
-            platforms = record.platforms if whole else (one.platform,)
-            platform = platforms[0] if len(platforms) == 1 else None
-            subject = Subject(
-                reference=record.reference,
-                digest=one.digest,
-                platform=str(platform or ""),
-                index=None if whole else root.digest,
-                sole=not whole and len(found) == 1,
-            )
-            yield ScanJob(
-                subject, self._sboms(record, subject), self._served(record.name, one.digest)
-            )
-
-    def _manifests(self, root: Descriptor) -> Iterator[Descriptor]:
-        """Yield the manifests of the platforms that the bundle carries."""
-        manifest = self._archive.manifest(root)
-        if not manifest.is_index:
-            yield root
-            return
-        for child in manifest.manifests:
-            carried = is_manifest(child.media_type) and self._archive.exists(child)
-            if carried and child.platform != _UNKNOWN:
-                yield child
+        root = self._archive.manifest(self._archive.resolve(record.digest))
+        found = subjects(record.reference, root, record.platforms, self._archive.exists)
+        for subject, manifest in found:
+            served = self._served(record.name, manifest.digest)
+            yield ScanJob(subject, self._sboms(record, subject), served)
 
     def _sboms(self, record: ImageRecord, subject: Subject) -> tuple[Sbom, ...]:
         about = [

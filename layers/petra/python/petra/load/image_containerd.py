@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from petra.load.destination import OpenBundle
 
 NAMESPACE: Final = "k8s.io"
-_IMPORT: Final = ("images", "import", "--all-platforms", "--no-unpack", "-")
+_IMPORT: Final = ("images", "import", "--no-unpack")
 _ROW: Final = re.compile(r"(\S+)\s+\S+\s+(sha256:[0-9a-f]{64})\s")
 _ERROR_LIMIT: Final = 4000
 _LIST_SECONDS: Final = 120
@@ -96,9 +96,10 @@ class ContainerdDestination:
 
     def _import(self, progress: Progress) -> None:
         with tempfile.TemporaryFile() as said:
-            process = self._start(
-                "images", "import", "--all-platforms", "--no-unpack", "-", out=said
-            )
+            # With an index of which platforms are left out, containerd takes the node's own alone.
+            sparse = any(image.absent_platforms for image in self._bundle.lock.images)
+            platforms = () if sparse else ("--all-platforms",)
+            process = self._start(*_IMPORT, *platforms, "-", out=said)
             stdin = process.stdin
             assert stdin is not None  # noqa: S101  # it is a pipe
             try:

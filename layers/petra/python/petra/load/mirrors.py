@@ -51,15 +51,13 @@ def registries_yaml(mirrors: Sequence[Mirror]) -> bytes:
 def hosts_toml(mirror: Mirror) -> bytes:
     """Return the ``hosts.toml`` of one source registry.
 
-    The mirror stands for the registry itself, so nothing is ever asked outside: without network
-    that would only take time. The prefix is part of the path that ``override_path`` keeps.
+    The mirror stands in the place of the registry itself too, so nothing is ever asked outside:
+    without network that would only take time. containerd 1.6 reads no file without a ``host``. The
+    prefix is part of the path that ``override_path`` keeps.
     """
-    path = "/".join(filter(None, ("v2", mirror.prefix)))
-    lines = [
-        f'server = "{mirror.url}/{path}"',
-        'capabilities = ["pull", "resolve"]',
-        "override_path = true",
-    ]
+    url = "/".join(filter(None, (mirror.url, "v2", mirror.prefix)))
+    how = ['capabilities = ["pull", "resolve"]', "override_path = true"]
+    lines = [f'server = "{url}"', *how, "", f'[host."{url}"]', *how]
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -38,7 +38,7 @@ class Gate:
         if not self.severities:
             raise SettingError(
                 "a scan gate that no finding can stop at",
-                hint="name severities, or say `scan: skip` with the reason",
+                hint="name severities, or say failOn: none",
             )
 
     @classmethod

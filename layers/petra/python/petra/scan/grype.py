@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
 import threading
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from petra.encoding.json import load_json
-from petra.errors import FormatError, SettingError, ToolError
+from petra.errors import FormatError, ToolError
 from petra.scan import fields
 from petra.scan.model import Database, Finding, FixState, How, ScannerInfo, ScanResult, Severity
-from petra.scan.process import Limits, find_tool, run_tool
+from petra.scan.process import Limits, built_in_version, find_tool, run_tool
 from petra.scan.sbom import check_sbom
 from petra.scan.scanner import MAX_DATABASE_AGE, LayoutImage, check_database_age
 
@@ -42,7 +41,6 @@ _OFFLINE: Final = {
 _STATUS: Final = Limits(seconds=120, output=1024 * 1024)
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _IDS_AT_ONCE: Final = 500
-_BUILD_INFO: Final = re.compile(rb"\nmod\t\S+/grype\t(v\S+)\t")
 _FIX_HINT: Final = "run it by hand to see; `grype db status` tells of the database"
 
 
@@ -56,21 +54,13 @@ def find_grype(environment: Mapping[str, str] | None = None) -> Path:
         SettingError: ``PETRA_GRYPE`` names no program.
         ToolError: there is none.
     """
-    environment = os.environ if environment is None else environment
-    named = environment.get(GRYPE_VARIABLE)
-    found = None if named == "" else find_tool(named, "grype", environment.get("PATH"))
-    if found is None and named:
-        raise SettingError(
-            f"{GRYPE_VARIABLE} names no program",
-            where=GRYPE_VARIABLE,
-            found=named,
-            hint=f"set {GRYPE_VARIABLE} to the path of grype, or unset it to look in PATH",
-        )
+    found = find_tool(GRYPE_VARIABLE, "grype", environment)
     if found is None:
         raise ToolError(
             "there is no scanner: grype is not at hand",
             hint=f"install grype and put it in PATH, or set {GRYPE_VARIABLE}; give a report that "
-            "another scanner made; or say `scan: skip` in the spec, and the metadata says so too",
+            "another scanner made; or skip the scan with a reason (spec.scan.skip), which the "
+            "metadata records",
         )
     return found
 
@@ -219,8 +209,7 @@ class GrypeScanner:
         if output.status:
             raise self._failed("grype does not tell its version", output)
         version = fields.text(_object(output.data, "grype version"), "version", "grype version")
-        # A grype that was built by hand does not know its own version, but Go does.
-        return version if version[:1].isdigit() else _built_in_version(self._program) or "unknown"
+        return version if version[:1].isdigit() else built_in_version(self._program) or "unknown"
 
     def _run(
         self,
@@ -275,16 +264,3 @@ def _ids(related: Iterable[dict[str, Any]], where: str) -> Iterator[str]:
 
 def _paths(locations: Iterable[dict[str, Any]], where: str) -> Iterator[str]:
     return filter(None, (fields.text(one, "path", where) for one in locations))
-
-
-def _built_in_version(program: Path) -> str:
-    """Return the version that Go wrote into the program when it was built as a module."""
-    try:
-        with (
-            program.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
-            match = _BUILD_INFO.search(data)
-            return match[1].decode("ascii", "replace") if match else ""
-    except (OSError, ValueError):
-        return ""

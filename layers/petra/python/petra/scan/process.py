@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import mmap
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from petra.errors import ToolError
+from petra.errors import SettingError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ _NOWHERE: Final = "http://127.0.0.1:1"
 _POLL_SECONDS: Final = 0.01
 _ERROR_LIMIT: Final = 2_000
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+#: The main module's line in what Go puts into a program.
+_BUILD_INFO: Final = re.compile(rb"\nmod\t\S+/[a-z]+\t(v\S+)\t")
 
 #: Programs that run, to be ended with us: the threads that wait for them are daemons.
 _running: Final[set[subprocess.Popen[bytes]]] = set()
@@ -103,10 +106,49 @@ def run_tool(
             return Output(process.returncode, out.read(limits.output), errors)
 
 
-def find_tool(named: str | None, name: str, path: str | None) -> Path | None:
-    """Return the program `named`, else `name` in the folders of `path`; None if it is not there."""
-    found = shutil.which(named or name, path=path or "")
+def find_tool(
+    variable: str, name: str, environment: Mapping[str, str] | None = None
+) -> Path | None:
+    """Return a program that a variable names, else the one called `name` in ``PATH``.
+
+    Args:
+        variable: such as ``PETRA_GRYPE``; set and empty it says that there is none.
+        name: the program's usual name.
+        environment: ours by default.
+
+    Returns:
+        None where there is none.
+
+    Raises:
+        SettingError: the variable names no program.
+    """
+    environment = os.environ if environment is None else environment
+    named = environment.get(variable)
+    found = None if named == "" else shutil.which(named or name, path=environment.get("PATH", ""))
+    if found is None and named:
+        raise SettingError(
+            f"{variable} names no program",
+            where=variable,
+            found=named,
+            hint=f"set {variable} to the path of {name}, or unset it to look in PATH",
+        )
     return Path(found) if found else None
+
+
+def built_in_version(program: Path) -> str:
+    """Return the version that Go wrote into a program when it was built as a module; else nothing.
+
+    A program that was built by hand does not know its own version, but Go does.
+    """
+    try:
+        with (
+            program.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            match = _BUILD_INFO.search(data)
+            return match[1].decode("ascii", "replace") if match else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def _start(

@@ -48,12 +48,13 @@ def scan_files(
         One verdict; none where the profile wants no scan.
 
     Raises:
+        SettingError: PETRA_CLAMSCAN names no program.
         ToolError: the profile requires a scan and there is no scanner, or it failed.
     """
     mode, variables = profile.spec.clamav, os.environ if environment is None else environment
     if mode == "off":
         return ()
-    tool = find_tool(variables.get(VARIABLE), "clamscan", variables.get("PATH"))
+    tool = find_tool(VARIABLE, "clamscan", variables)
     if tool is None and mode == "required":
         raise ToolError(
             "the guard's profile requires a scan by ClamAV, and clamscan is not there",

@@ -1,0 +1,133 @@
+"""``petra transfer s3`` from a bundle on disk to a landing bucket, and by an invented service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from petra.content.digest import Digest
+from petra.encoding.yaml import dump_yaml
+from tests.functional.aws.conftest import REGION
+from tests.support.command import Run, assert_refused, runner
+from tests.support.world import WORKER, World, connected_side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from types_boto3_s3.client import S3Client
+
+NAME = "shop-1.4.0.tar.zst"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    return runner(capsys)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.chdir(tmp_path)
+    with connected_side(tmp_path) as side:
+        yield side
+
+
+@pytest.fixture
+def bundle(run: Run, world: World) -> Path:
+    made = run("bundle", "create", "-f", world.spec(WORKER), "--key", "ours.key", "-q")
+    assert made.status == 0, made.err
+    return world.bundle
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+    monkeypatch.setenv("AWS_REGION", REGION)
+    with mock_aws():
+        client = boto3.client("s3", region_name=REGION)
+        for bucket in ("outbox", "landing"):
+            client.create_bucket(
+                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-gov-west-1"}
+            )
+            client.put_bucket_versioning(
+                Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
+            )
+        yield client
+
+
+def _send(run: Run, file: Path, *more: str | Path) -> Any:
+    arguments = ("-f", file, "--key", "ours.pub", "--outbox", "s3://outbox/out")
+    return run("transfer", "s3", *arguments, *more, "--output", "json")
+
+
+def _landed(s3: S3Client, bucket: str = "landing") -> dict[str, bytes]:
+    listed = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+    return {
+        one["Key"]: s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read() for one in listed
+    }
+
+
+def test_a_bundle_and_its_signatures_land_byte_for_byte(
+    run: Run, bundle: Path, s3: S3Client
+) -> None:
+    value = _send(run, bundle, "--to", "s3://landing/in").json
+    files = sorted(bundle.parent.glob(f"{NAME}*"))
+    assert _landed(s3) == {f"in/{path.name}": path.read_bytes() for path in files}
+    assert len(files) >= 3
+    assert value["digest"] == Digest.of(bundle.read_bytes())
+
+
+def test_the_same_call_again_sends_nothing(run: Run, bundle: Path, s3: S3Client) -> None:
+    for _ in range(2):
+        assert _send(run, bundle, "--to", "s3://landing").status == 0
+    for bucket in ("outbox", "landing"):
+        versions = s3.list_object_versions(Bucket=bucket)["Versions"]
+        assert {one["IsLatest"] for one in versions} == {True}
+
+
+def test_a_chunk_folder_goes_as_it_is(run: Run, bundle: Path, s3: S3Client) -> None:
+    folder = bundle.parent / "chunks"
+    arguments = ("--max-size", "20KiB", "--parity", "1", "--key", "ours.key", "--to", folder)
+    assert run("bundle", "chunk", "-f", bundle, *arguments, "-q").status == 0
+    value = _send(run, folder, "--to", "s3://landing").json
+    assert _landed(s3) == {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert [one["name"] for one in value["files"]][-1].startswith("manifest.json.")
+
+
+def test_a_bundle_that_does_not_verify_is_not_sent(run: Run, bundle: Path, s3: S3Client) -> None:
+    data = bytearray(bundle.read_bytes())
+    data[len(data) // 2] ^= 1
+    bundle.write_bytes(data)
+    outcome = _send(run, bundle, "--to", "s3://landing")
+    assert (outcome.status, outcome.json["error"]["code"]) == (3, "SIGNATURE")
+    assert _landed(s3, "outbox") == {}
+
+
+def test_another_object_in_the_way_is_named_and_kept(run: Run, bundle: Path, s3: S3Client) -> None:
+    s3.put_object(Bucket="landing", Key=f"{NAME}.sig", Body=b"other")
+    outcome = _send(run, bundle, "--to", "s3://landing")
+    assert (outcome.status, outcome.json["error"]["where"]) == (3, f"s3://landing/{NAME}.sig")
+    assert _landed(s3)[f"{NAME}.sig"] == b"other"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [((), "how to send it is not said"), (("--to", "s3://a-b", "--call", "x"), "two ways")],
+)
+def test_exactly_one_way_to_send_is_said(
+    run: Run, tmp_path: Path, more: tuple[str, ...], says: str
+) -> None:
+    arguments = ("-f", tmp_path / "x", "--key", "k", "--outbox", "s3://outbox")
+    assert_refused(run("transfer", "s3", *arguments, *more), 2, says, "--to and --call")
+
+
+def test_a_wrong_template_is_told_before_anything_is_sent(
+    run: Run, bundle: Path, s3: S3Client, tmp_path: Path
+) -> None:
+    template = tmp_path / "call.yaml"
+    template.write_bytes(dump_yaml({"apiVersion": "petra.sh/v1alpha1", "kind": "TransferCall"}))
+    outcome = _send(run, bundle, "--call", template)
+    assert (outcome.status, outcome.json["error"]["code"]) == (2, "DOCUMENT")
+    assert _landed(s3, "outbox") == {}
