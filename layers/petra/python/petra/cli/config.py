@@ -33,6 +33,7 @@ class Loading(Model):
     cluster_registry: str | None = Field(None, min_length=1)
     cluster_secret: str | None = Field(None, min_length=1)
     cluster_ca_secret: str | None = Field(None, min_length=1)
+    bootstrap: str | None = Field(None, min_length=1)
     ledger: str | None = Field(None, min_length=1)
     allow_skipped: Items[str] | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ from petra.cli.registries import is_plain, registry_options
 from petra.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from petra.cli.settings import Settings
     from petra.load.destination import Destination, OpenBundle
@@ -27,6 +28,7 @@ LOAD_SETTINGS: Final = (
     "cluster_registry",
     "cluster_secret",
     "cluster_ca_secret",
+    "bootstrap",
     "ledger",
     "insecure_registries",
     "ca_file",
@@ -69,6 +71,8 @@ def destinations(
             found.append(_charts(settings.charts_to, bundle, client, replace=replace))
         if settings.manifests_to:
             found.append(_manifests(settings, bundle, client, replace=replace))
+        if settings.bootstrap:
+            found.append(_bootstrap(settings, bundle, found))
         yield found
 
 
@@ -116,6 +120,43 @@ def _manifests(
     signer = signer_from(settings.need("sign_key"))
     url = channel_url(where, settings.channel)
     return ManifestRegistry(bundle, client, url, signer=signer, local=local, replace=replace)
+
+
+def _bootstrap(
+    settings: Settings, bundle: OpenBundle, others: Sequence[Destination]
+) -> Destination:
+    """Open the folders of a fresh server: it is told of where the other parts go."""
+    from petra.load.bootstrap import FirstSource, K3sBootstrap, K3sFolders  # noqa: PLC0415  # start-up time
+    from petra.load.manifest_registry import ManifestRegistry  # noqa: PLC0415  # as above
+
+    folders = K3sFolders.parse(settings.bootstrap or "")
+    manifests = next((one for one in others if isinstance(one, ManifestRegistry)), None)
+    if manifests is None:
+        raise UsageError(
+            "a first deployment begins with manifests in a registry, which Flux follows",
+            where="--bootstrap",
+            expected="--manifests-to oci://HOST[:PORT]/REPOSITORY",
+            found=settings.manifests_to or "none",
+        )
+    local = _local(settings)
+    place = manifests.place.seen_at(settings.cluster_registry)
+    source = FirstSource(place, manifests.channel, local, manifests.public_key)
+    return K3sBootstrap(bundle, folders, source, _mirror_rules(settings, others))
+
+
+def _mirror_rules(settings: Settings, others: Sequence[Destination]) -> bytes | None:
+    """Return the rules by which nodes find the images in the registry; None without one."""
+    from petra.load.image_registry import RegistryDestination  # noqa: PLC0415  # start-up time
+    from petra.load.mirrors import registries_yaml  # noqa: PLC0415  # as above
+
+    found = next((one for one in others if isinstance(one, RegistryDestination)), None)
+    if found is None:
+        return None
+    mirrors = found.mirrors
+    if host := (settings.cluster_registry or "").partition("/")[0]:
+        url = f"{'http' if is_plain(settings, host) else 'https'}://{host}"
+        mirrors = tuple(dataclasses.replace(one, url=url) for one in mirrors)
+    return registries_yaml(mirrors)
 
 
 def channel_url(url: str, channel: str | None) -> str:

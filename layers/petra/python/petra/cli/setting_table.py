@@ -205,6 +205,15 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         "NAME",
         "Secret in the cluster with the ca.crt that the charts' registry is checked against.",
     ),
+    "bootstrap": Setting(
+        "--bootstrap",
+        "PETRA_BOOTSTRAP",
+        "load.bootstrap",
+        "first deployment",
+        "text",
+        "k3s",
+        "Give a fresh server what comes before Flux: k3s, or k3s:DIR for another data folder.",
+    ),
     "ledger": Setting(
         "--ledger",
         "PETRA_LEDGER",

@@ -42,6 +42,7 @@ class Settings:
         cluster_registry: the charts' registry, as the cluster knows it.
         cluster_secret: the cluster's Secret for it.
         cluster_ca_secret: the cluster's Secret with its CA.
+        bootstrap: the fresh server that a load gives what comes before Flux.
         ledger: the folder that remembers loads; None for the usual one.
         allow_skipped: steps that a bundle's sender may have skipped.
         kubeconfig: the cluster's kubeconfig, or ``in-cluster``; None for no cluster.
@@ -69,6 +70,7 @@ class Settings:
     cluster_registry: str | None = None
     cluster_secret: str | None = None
     cluster_ca_secret: str | None = None
+    bootstrap: str | None = None
     ledger: str | None = None
     allow_skipped: tuple[str, ...] = ()
     kubeconfig: str | None = None

@@ -85,7 +85,8 @@ class ManifestRegistry:
         replace: bool = False,
     ) -> None:
         self.name = url
-        place = RegistryPlace.repository(url)
+        self.place = place = RegistryPlace.repository(url)
+        self.public_key = signer.public_key
         self.channel = place.tag or CHANNEL
         self.version = version_tag(bundle)
         if self.channel == self.version:
@@ -159,13 +160,13 @@ class ManifestRegistry:
             PetraError: as for ``Repository.tag``.
         """
         moved = move_channel(
-            self._repository, self.channel, self.artifact.digest, [self._signer.public_key]
+            self._repository, self.channel, self.artifact.digest, [self.public_key]
         )
         return self._placed(self.channel, sent=moved.before != moved.digest)
 
     def _is_signed(self) -> bool:
-        key = self._signer.public_key
-        return signed_forms(self._repository, self.artifact.descriptor, key) == FORMS
+        forms = signed_forms(self._repository, self.artifact.descriptor, self.public_key)
+        return forms == FORMS
 
     def _tagged(self) -> bool:
         """Say whether the version's tag stands for the artifact; refuse it for anything else."""

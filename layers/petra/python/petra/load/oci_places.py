@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from petra.helm.registry import oci_reference
@@ -65,6 +65,15 @@ class RegistryPlace:
     def below(self, name: str) -> str:
         """Return the path of the repository `name` in this folder."""
         return f"{self.path}/{name}".lstrip("/")
+
+    def seen_at(self, location: str | None) -> Self:
+        """Return this place at the host by which the cluster knows the registry.
+
+        Args:
+            location: ``HOST[:PORT][/FOLDER]``, of which only the host counts; None for no other.
+        """
+        host = (location or "").partition("/")[0]
+        return replace(self, registry=host) if host else self
 
     @property
     def is_loopback(self) -> bool:
