@@ -110,13 +110,14 @@ class World:
     def policy(self, *rules: Mapping[str, Any], file: str = "policy.yaml", **more: Any) -> Path:
         """Write a policy with these rules for images; `more` are further fields of ``spec``.
 
-        It asks for no scan, unless `more` says so.
+        It asks for no scan, unless `more` says so; a field that is None is left out.
         """
+        spec = {"images": list(rules), "scan": {"skip": "not asked for here"}, **more}
         document = {
             "apiVersion": "petra.sh/v1alpha1",
             "kind": "Policy",
             "metadata": {"name": "platform"},
-            "spec": {"images": list(rules), "scan": {"skip": "not asked for here"}, **more},
+            "spec": {name: value for name, value in spec.items() if value is not None},
         }
         path = self.folder / file
         path.write_bytes(dump_yaml(document))

@@ -11,6 +11,7 @@ from demo import content
 from petra.content.digest import Digest
 from petra.trust.root import TrustedRoot
 from tests.support.command import assert_refused, names
+from tests.support.fake_scanners import fake_grype, match
 from tests.support.fake_sigstore import (
     IDENTITY,
     ISSUER,
@@ -21,7 +22,7 @@ from tests.support.fake_sigstore import (
 )
 from tests.support.keyless_images import KEYLESS, add_keyless, write_root
 from tests.support.opened import opened
-from tests.support.world import UNSIGNED, VENDOR, WEB, WORKER, World, signer
+from tests.support.world import LEGACY, UNSIGNED, VENDOR, WEB, WORKER, World, signer
 
 if TYPE_CHECKING:
     from tests.support.command import Run
@@ -135,8 +136,11 @@ def test_a_trusted_root_that_is_none(world: World, create: Run) -> None:
     assert_refused(create("--trusted-root", "gone.json"), 1, "gone.json")
 
 
-def test_each_image_of_a_mixed_spec_gets_its_own_verdict(world: World, create: Run) -> None:
-    """Keyed, keyless in both forms, unsigned, by a stranger, too young, skipped, without a rule."""
+def test_each_image_of_a_mixed_spec_gets_its_own_verdict(
+    world: World, create: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keyed, keyless in both forms, skipped; vulnerable, unsigned, foreign, young, without rule."""
+    monkeypatch.setenv("PETRA_GRYPE", str(fake_grype(world.folder, [], [match()]).program))
     add_keyless(world, "free/tag:1", "tag")
     add_keyless(world, "free/bundle:1", "bundle")
     stranger = profiled(names=_uri("https://ci.example/stranger"))
@@ -146,13 +150,14 @@ def test_each_image_of_a_mixed_spec_gets_its_own_verdict(world: World, create: R
     rules = (
         world.rule("team/web", key="vendor.pub"),
         world.rule("team/worker", skip="built by ourselves"),
+        world.rule("team/legacy", key="vendor.pub") | {"scan": {"gate": {"failOn": "high"}}},
         world.rule("team/*", key="vendor.pub"),
         world.rule("free/*", keyless=KEYLESS),
         world.rule("young/*", keyless=KEYLESS, minAge="900000d"),
     )
     world.policy(*rules, trustedRoot="trusted_root.json")
     good = (WEB, WORKER, "free/tag:1", "free/bundle:1")
-    bad = (UNSIGNED, "free/stranger:1", "young/one:1", "wild/one:1")
+    bad = (LEGACY, UNSIGNED, "free/stranger:1", "young/one:1", "wild/one:1")
 
     world.spec(*good, *bad, verify=None)
     outcome = create("--policy", "policy.yaml", "--output", "json")
@@ -163,6 +168,11 @@ def test_each_image_of_a_mixed_spec_gets_its_own_verdict(world: World, create: R
         (cause["code"], cause["message"], cause["where"])
         for cause in outcome.json["error"]["causes"]
     ] == [
+        (
+            "POLICY",
+            "1 vulnerability that the scan gate does not let pass",
+            f"{host}/team/legacy:1.0 (linux/amd64)",
+        ),
         (
             "SIGNATURE",
             "image is not signed: no signature found",
@@ -176,15 +186,17 @@ def test_each_image_of_a_mixed_spec_gets_its_own_verdict(world: World, create: R
         (
             "POLICY",
             "no signature of the image verifies",
-            f"one-6 ({host}/young/one:1), by rule {host}/young/* of policy platform",
+            f"one-7 ({host}/young/one:1), by rule {host}/young/* of policy platform",
         ),
         (
             "POLICY",
             "policy platform has no rule for this image",
-            f"one-7 ({host}/wild/one:1)",
+            f"one-8 ({host}/wild/one:1)",
         ),
     ]
-    assert outcome.json["error"]["message"] == "4 of 8 images are refused"
+    (finding,) = [one for one in outcome.json["error"]["causes"] if "vulnerab" in one["message"]]
+    assert "CVE-2099-0001 bash 5.1-1 (high; fixed in 5.1-2)" in finding["found"]
+    assert outcome.json["error"]["message"] == "5 of 9 images are refused"
     assert names(world.dist) == []
 
     world.spec(*good, verify=None)

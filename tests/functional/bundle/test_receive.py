@@ -64,6 +64,7 @@ def policy(world: World, *rules: dict[str, Any], allow: Any = USUAL, **bundle: A
     world.policy(
         *(rules or usual),
         trustedRoot="trusted_root.json",
+        scan={},
         bundle={"allowSkipped": allow, **bundle},
     )
 

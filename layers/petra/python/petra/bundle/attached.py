@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from petra.content.stream import DOCUMENT_LIMIT, fetch_document
 from petra.encoding.json import dump_json, load_json
@@ -12,10 +12,13 @@ from petra.oci.media_types import is_manifest
 from petra.trust.documents import attestation_documents, signature_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from petra.bundle.images import ResolvedImage
+    from petra.bundle.policy import ProvenanceRules
+    from petra.content.descriptor import Descriptor
     from petra.content.digest import Digest
+    from petra.content.protocols import Fetcher
+    from petra.oci.reference import Reference
     from petra.oci.referrers import Attachment
     from petra.trust.attestation import VerifiedStatement
     from petra.trust.documents import SignatureDocument
@@ -35,6 +38,35 @@ _PREDICATES: Final[tuple[tuple[str, Form], ...]] = (
 _UNSIGNED: Final = "nothing vouches for it: the image's signatures are not verified"
 _FORM: Final = "a form that is not read: neither SPDX nor CycloneDX as JSON"
 _TWICE: Final = "another of its kind, about the same, came first"
+
+
+class Image(Protocol):
+    """An image with what is attached to it: in a registry, or in a bundle."""
+
+    @property
+    def reference(self) -> Reference:
+        """What people call it."""
+        ...
+
+    @property
+    def root(self) -> Descriptor:
+        """The index or manifest that the reference stands for."""
+        ...
+
+    @property
+    def documents(self) -> Sequence[Descriptor]:
+        """Its small documents, the manifests of its platforms among them."""
+        ...
+
+    @property
+    def attachments(self) -> Sequence[Attachment]:
+        """What refers to it."""
+        ...
+
+    @property
+    def source(self) -> Fetcher:
+        """Where its content is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +111,7 @@ class Attachments:
     rejected: tuple[Rejected, ...] = ()
 
 
-def attached_evidence(image: ResolvedImage, policy: SignaturePolicy) -> Attachments:
+def attached_evidence(image: Image, policy: SignaturePolicy) -> Attachments:
     """Return the evidence among an image's attachments that its own policy vouches for.
 
     Nothing that is not signed counts: whoever can write to a registry can attach to an image.
@@ -127,14 +159,14 @@ class _Kept:
         self.rejected.append(Rejected(attachment.manifest.descriptor.digest, kind, reason))
 
 
-def _attestations(image: ResolvedImage) -> Iterator[tuple[SignatureDocument, Attachment]]:
+def _attestations(image: Image) -> Iterator[tuple[SignatureDocument, Attachment]]:
     """Yield each attestation of an image with its bytes."""
     found = [one for one in image.attachments if one.kind == "attestation"]
     documents = attestation_documents(found, lambda layer: fetch_document(image.source, layer))
     yield from zip(documents, found, strict=True)
 
 
-def _subjects(image: ResolvedImage) -> list[Digest]:
+def _subjects(image: Image) -> list[Digest]:
     """Return the digests of which an attestation may speak: the image's and its platforms'."""
     manifests = [one.digest for one in image.documents if is_manifest(one.media_type)]
     attached = {one.manifest.descriptor.digest for one in image.attachments}
@@ -161,7 +193,7 @@ def _form(predicate_type: str) -> Form | None:
     return next((form for start, form in _PREDICATES if predicate_type.startswith(start)), None)
 
 
-def _bare_sbom(image: ResolvedImage, attachment: Attachment, policy: SignaturePolicy) -> Attested:
+def _bare_sbom(image: Image, attachment: Attachment, policy: SignaturePolicy) -> Attested:
     """Return an SBOM that is attached as it is, if its manifest is signed as the image must be."""
     manifest = attachment.manifest
     signature = _signature(image, attachment, policy)
@@ -176,9 +208,7 @@ def _bare_sbom(image: ResolvedImage, attachment: Attachment, policy: SignaturePo
     return Attested(form, attachment.subject, data, digest, signature)
 
 
-def _signature(
-    image: ResolvedImage, attachment: Attachment, policy: SignaturePolicy
-) -> VerifiedSignature:
+def _signature(image: Image, attachment: Attachment, policy: SignaturePolicy) -> VerifiedSignature:
     """Return the signature of an attachment's own manifest.
 
     Raises:
@@ -205,15 +235,29 @@ def sbom_form(value: Any) -> Form | None:
     return "cyclonedx" if value.get("bomFormat") == "CycloneDX" else None
 
 
-def builder_of(provenance: Attested) -> str | None:
+def builder_of(provenance: bytes, *, where: str = "provenance") -> str | None:
     """Return the id of the builder that SLSA provenance names, of either version; None without.
+
+    Args:
+        provenance: an in-toto statement.
+        where: what to name in an error.
+
+    Raises:
+        FormatError: it is no JSON.
 
     Source: SLSA v1.0, "runDetails.builder.id"; v0.2, "builder.id".
     """
-    statement = load_json(provenance.data, where=str(provenance.manifest))
+    statement = load_json(provenance, where=where)
     predicate = statement.get("predicate") if isinstance(statement, dict) else None
     parts = predicate if isinstance(predicate, dict) else {}
     details = parts.get("runDetails")
     builder = (details if isinstance(details, dict) else parts).get("builder")
     found = builder.get("id") if isinstance(builder, dict) else None
     return found if isinstance(found, str) else None
+
+
+def suffices(wanted: ProvenanceRules, builders: Sequence[str | None]) -> bool:
+    """Say whether provenance that names these builders is what is asked for."""
+    if not builders:
+        return not wanted.required
+    return not wanted.builders or set(builders) <= set(wanted.builders)

@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from petra.archive.plan import Text
-from petra.bundle.attached import attached_evidence, builder_of
+from petra.bundle.attached import attached_evidence, builder_of, suffices
 from petra.bundle.describe import signature_record
 from petra.bundle.metadata import NO_SCAN, Check, Evidence, Tool, Uncounted
 from petra.bundle.refusals import refuse
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from petra.bundle.attached import Attachments, Attested
     from petra.bundle.evidence_rules import EvidenceRules, ImageRules
     from petra.bundle.images import ResolvedImage
-    from petra.bundle.policy import ProvenanceRules
     from petra.bundle.scan_record import ScanRecord
     from petra.content.descriptor import Descriptor
     from petra.errors import VerificationError
@@ -302,8 +301,8 @@ def _lacking(
     for image in images:
         wanted = rules.image(image.name).provenance
         stated = [one for one in attached[image.name].attested if one.form == "slsa"]
-        builders = [builder_of(one) for one in stated]
-        if wanted is None or _suffices(wanted, builders):
+        builders = [builder_of(one.data, where=str(one.manifest)) for one in stated]
+        if wanted is None or suffices(wanted, builders):
             continue
         found[_called(image)] = PolicyError(
             "the image's provenance is not what the policy asks for",
@@ -313,13 +312,6 @@ def _lacking(
             hint="use an image with SLSA provenance that is signed as the image is",
         )
     return found
-
-
-def _suffices(wanted: ProvenanceRules, builders: Sequence[str | None]) -> bool:
-    """Say whether provenance that names these builders is what is asked for."""
-    if not builders:
-        return not wanted.required
-    return not wanted.builders or set(builders) <= set(wanted.builders)
 
 
 class _Collector:

@@ -257,6 +257,16 @@ class Policy(Model):
         rule = self.rule(name)
         return (rule and rule.scan) or self.spec.scan
 
+    def asked_scan(self, name: str) -> ScanRules | None:
+        """Return what the policy says about scans of the image `name`; None where it says nothing.
+
+        A receiver that says nothing takes what the sender's gate let pass.
+        """
+        rule = self.rule(name)
+        own = rule.scan if rule else None
+        scan = own or (self.spec.scan if "scan" in self.spec.model_fields_set else None)
+        return None if scan is None or scan.skip else scan
+
     def sbom(self, name: str) -> SbomRules:
         """Return whether the image `name` needs an SBOM."""
         rule = self.rule(name)

@@ -8,7 +8,9 @@ that may pass is the receiver's to say. The steps, each owned by one function:
 3. it is not too old (:func:`_check_age`);
 4. it names the images that its metadata describe, and no others (:func:`_check_names`);
 5. each image has a rule, and its signatures, which travel with it, satisfy the rule
-   (:func:`_verify_image`). What the sender recorded counts only where the rule says so.
+   (:func:`_verify_image`). What the sender recorded counts only where the rule says so;
+6. each image's SBOMs, provenance and scans are what the policy asks for
+   (:class:`petra.bundle.receive_evidence.EvidenceCheck`).
 """
 
 from __future__ import annotations
@@ -21,28 +23,31 @@ from petra.archive import members
 from petra.archive.target import ArchiveTarget
 from petra.bundle.fields import duration_text, time_text
 from petra.bundle.metadata import STEPS
+from petra.bundle.receive_evidence import EvidenceCheck
+from petra.bundle.received import ReceivedImage
 from petra.bundle.refusals import refuse
 from petra.bundle.verify import Signed
-from petra.content.descriptor import Descriptor
-from petra.content.stream import fetch_document
 from petra.errors import FormatError, NotFoundError, PolicyError, VerificationError
 from petra.oci.reference import Reference
-from petra.oci.referrers import Attachment
-from petra.trust.documents import signature_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable
 
     from petra.bundle.image_rules import PolicyRules
     from petra.bundle.metadata import ImageRecord, Metadata, Skip
     from petra.bundle.policy import BundleRules, ImageRule
     from petra.bundle.verify import VerifiedBundle
-    from petra.trust.documents import SignatureDocument
     from petra.trust.keys import PublicKey
+    from petra.trust.policy import SignaturePolicy
     from petra.trust.verdict import SignatureVerdict
 
 #: Skipped steps and names that an error lists.
 _LISTED: Final = 20
+
+
+def _nothing(name: str) -> bytes:
+    """Give no file: without a policy none is named."""
+    raise NotFoundError("no such file", where=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +56,13 @@ class Receiver:
 
     Attributes:
         rules: the policy's; None for none, and then images are taken as they were recorded.
+        read: gives a file that the policy names.
         signers: who may send; none: whoever's key the bundle was verified with.
         allow_skipped: steps that may have been skipped, beside those that the policy names.
     """
 
     rules: PolicyRules | None = None
+    read: Callable[[str], bytes] = _nothing
     signers: tuple[PublicKey, ...] = ()
     allow_skipped: frozenset[str] = frozenset()
 
@@ -94,12 +101,13 @@ def receiver_policy(
         SignatureError: an image's signatures do not satisfy its rule. Of several images that are
             refused each is named, with its reason.
     """
+    now = now or datetime.now(UTC)
     check_signed(receiver, Signed(bundle.metadata, bundle.archive.digest, bundle.key), now=now)
     target = ArchiveTarget(bundle.archive.reader)
     _check_names(bundle.metadata, target)
     if receiver.rules is None:
         return {}
-    return _verify_images(receiver.rules, receiver, bundle.metadata, target)
+    return _check_images(receiver.rules, receiver, bundle, target, now)
 
 
 def check_signed(receiver: Receiver, bundle: Signed, *, now: datetime | None = None) -> None:
@@ -203,63 +211,45 @@ def _check_names(metadata: Metadata, target: ArchiveTarget) -> None:
         )
 
 
-def _verify_images(
-    rules: PolicyRules, receiver: Receiver, metadata: Metadata, target: ArchiveTarget
+def _check_images(
+    rules: PolicyRules,
+    receiver: Receiver,
+    bundle: VerifiedBundle,
+    target: ArchiveTarget,
+    now: datetime,
 ) -> dict[str, SignatureVerdict]:
+    metadata, skippable = bundle.metadata, receiver.skippable
+    evidence = EvidenceCheck(rules.policy, receiver.read, bundle.archive.reader, skippable, now)
     verdicts: dict[str, SignatureVerdict] = {}
     failures: dict[str, VerificationError] = {}
-    for image in metadata.images:
-        title = f"{image.name} ({image.reference})"
+    for record in metadata.images:
+        image = ReceivedImage(record, target)
         try:
-            rule = rules.rule(Reference.parse(image.reference).name, where=title)
-            if _asks_nothing(rule, image, receiver):
-                continue
-            verdicts[image.name] = _verify_image(rules, image, target, title)
+            rule = rules.rule(image.reference.name, where=image.title)
+            policy = (
+                None
+                if rule.verify.recorded
+                else rules.for_image(image.reference.name, where=image.title)
+            )
+            if policy and not _asks_nothing(rule, record, skippable):
+                verdicts[record.name] = _verify_image(policy, image)
+            evidence.check(image, policy)
         except VerificationError as error:
-            _tell_root(error, image, metadata, rules)
-            failures[title] = error
+            _tell_root(error, record, metadata, rules)
+            failures[image.title] = error
     refuse(failures, len(metadata.images))
     return verdicts
 
 
-def _asks_nothing(rule: ImageRule, image: ImageRecord, receiver: Receiver) -> bool:
+def _asks_nothing(rule: ImageRule, image: ImageRecord, skippable: Collection[str]) -> bool:
     """Say whether an image passes without its signatures being looked at."""
-    if rule.verify.skip:
-        return True
     skipped = image.signatures.status == "skipped"
-    return ("verify" in receiver.skippable) if skipped else bool(rule.verify.recorded)
+    return rule.verify.skip is not None or (skipped and "verify" in skippable)
 
 
-def _verify_image(
-    rules: PolicyRules, image: ImageRecord, target: ArchiveTarget, title: str
-) -> SignatureVerdict:
+def _verify_image(policy: SignaturePolicy, image: ReceivedImage) -> SignatureVerdict:
     """Step 5: an image's signatures, out of the bundle, satisfy its rule."""
-    policy = rules.for_image(Reference.parse(image.reference).name, where=title)
-    subject = Descriptor(image.media_type, image.digest, target.size(image.digest))
-    return policy.evaluate(subject, _documents(image, target), where=title)
-
-
-def _documents(image: ImageRecord, target: ArchiveTarget) -> list[SignatureDocument]:
-    return signature_documents(
-        _attachments(image, target),
-        lambda descriptor: fetch_document(target, descriptor),
-        subject=image.digest,
-    )
-
-
-def _attachments(image: ImageRecord, target: ArchiveTarget) -> Iterator[Attachment]:
-    for entry in image.attachments:
-        if entry.kind != "signature" or entry.subject != image.digest:
-            continue
-        try:
-            manifest = target.manifest(entry.descriptor)
-        except NotFoundError as error:
-            raise FormatError(
-                "the bundle lacks a signature that its metadata list",
-                where=error.where,
-                hint="do not use it; ask the sender for a bundle made by petra",
-            ) from None
-        yield Attachment(entry.kind, entry.scheme, entry.subject, manifest, entry.tag)
+    return policy.evaluate(image.root, image.signatures(), where=image.title)
 
 
 def _tell_root(

@@ -131,7 +131,7 @@ def receiver_of(settings: Settings) -> Receiver | None:
         return Receiver(allow_skipped=steps)
     trust = trust_beside(file.path, trusted_root(settings, file))
     signers = (key for name in file.policy.spec.bundle.signers for key in trust.keys(name))
-    return Receiver(PolicyRules(file.policy, trust), tuple(signers), steps)
+    return Receiver(PolicyRules(file.policy, trust), file.read, tuple(signers), steps)
 
 
 def _steps(named: Sequence[str]) -> frozenset[str]:
