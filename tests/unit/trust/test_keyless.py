@@ -223,3 +223,52 @@ def test_the_error_names_the_identities_that_may_sign() -> None:
         vouched(POLICY, "tag", make("tag", key=key("stranger")))
     assert caught.value.expected == f"a keyless signature by {IDENTITY} (issuer {ISSUER})"
     assert "trusted root" in str(caught.value.hint)
+
+
+# Bytes flipped.
+
+
+def _annotated(document: SignatureDocument, name: str, text: str) -> SignatureDocument:
+    (layer,) = (one.to_json() for one in document.manifest.layers)
+    layer["annotations"] |= {name: text}
+    return replace(document, manifest=signing.manifest([layer], None))
+
+
+def _flipped(text: str) -> list[str]:
+    places = range(0, len(text), 23)
+    return [text[:at] + chr(ord(text[at]) ^ 0x04) + text[at + 1 :] for at in places]
+
+
+@pytest.mark.parametrize("name", ["dev.sigstore.cosign/certificate", "dev.sigstore.cosign/bundle"])
+@pytest.mark.parametrize("form", ["tag", "attestation tag"])
+def test_no_flip_in_an_annotation_changes_what_is_proven(form: Form, name: str) -> None:
+    """Whatever a registry changes: the same is proven, or nothing."""
+    document = make(form)
+    (right,) = vouched(POLICY, form, document)
+    text = document.manifest.layers[0].annotations[name]
+    for flipped in _flipped(text):
+        try:
+            (found,) = vouched(POLICY, form, _annotated(document, name, flipped))
+        except SignatureError:
+            continue
+        assert found.certified == right.certified
+
+
+def test_no_flip_in_a_bundle_changes_what_is_proven() -> None:
+    document = make("bundle")
+    (right,) = vouched(POLICY, "bundle", document)
+    (content,) = document.payloads.values()
+    for flipped in _flipped(content.decode()):
+        data = flipped.encode()
+        layer = document.manifest.layers[0].to_json()
+        layer |= {"size": len(data), "digest": str(Digest.of(data))}
+        spoiled = replace(
+            document,
+            manifest=signing.manifest([layer], SUBJECT),
+            payloads={Digest.of(data): data},
+        )
+        try:
+            (found,) = vouched(POLICY, "bundle", spoiled)
+        except SignatureError:
+            continue
+        assert found.certified == right.certified
