@@ -8,7 +8,7 @@ from demo import content
 from petra.oci import media_types
 from tests.support.fake_sigstore import IDENTITY, ISSUER, trusted_root
 from tests.support.graphs import push, push_document, push_referrer
-from tests.support.keyless import make
+from tests.support.keyless import SPDX, make
 from tests.support.world import BASE, layer
 
 if TYPE_CHECKING:
@@ -47,20 +47,27 @@ def add_keyless(
 
 
 def sign_keyless(
-    target: MemoryTarget, image: Descriptor, form: Literal["tag", "bundle"], **signing: Any
+    target: MemoryTarget,
+    image: Descriptor,
+    form: Literal["tag", "bundle", "attestation bundle"],
+    **signing: Any,
 ) -> None:
-    """Sign an image as cosign does without a key, in the older form (tag) or the newer."""
+    """Sign an image as cosign does without a key, in the older form (tag) or the newer.
+
+    An attestation, in the newer form, says what `signing` has for its content.
+    """
     document = make(form, **({"subject": image, "refers_to": image} | signing))
     (data,) = document.payloads.values()
-    if form == "bundle":
+    if form != "tag":
         kind = media_types.SIGSTORE_BUNDLE
+        attested = {**_STATEMENT, "dev.sigstore.bundle.predicateType": SPDX}
         push_referrer(
             target,
             image,
             artifact_type=kind,
             layer_type=kind,
             content=data,
-            annotations=_STATEMENT,
+            annotations=_STATEMENT if form == "bundle" else attested,
         )
         return
     (described,) = document.manifest.layers

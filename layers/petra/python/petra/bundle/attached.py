@@ -127,7 +127,10 @@ def attached_evidence(image: Image, policy: SignaturePolicy) -> Attachments:
     for document, attachment in _attestations(image):
         verdict = policy.attested(_subjects(image), [document], where=str(image.reference))
         for statement in verdict.statements:
-            kept.add(*_documents(statement))
+            try:
+                kept.add(*_documents(statement))
+            except FormatError as error:
+                kept.reject(attachment, error.message)
         for reason in verdict.refused:
             kept.reject(attachment, reason)
     for one in image.attachments:
@@ -180,11 +183,11 @@ def _documents(statement: VerifiedStatement) -> Iterator[Attested]:
         return
     data = statement.statement
     if form != "slsa":
-        predicate = load_json(data, where=str(statement.signature.manifest))["predicate"]
+        predicate = load_json(data, where=str(statement.signature.manifest)).get("predicate")
         data = dump_json(predicate)
         form = sbom_form(predicate)
     if form is None:
-        return
+        raise FormatError(_FORM)
     for subject in statement.subjects:
         yield Attested(form, subject, data, statement.signature.manifest, statement.signature)
 
