@@ -581,3 +581,45 @@ sys.exit(main(sys.argv[1:]))
         assert all(name.startswith(".petra-") for name in left)
     else:
         assert left == []
+
+
+def test_a_chain_of_custody_over_both_sides(
+    chunked: Chunked, petra: Run, cut: Callable[..., Outcome], world: World
+) -> None:
+    """Cut on one side, verified and joined on the other, and one refusal between them."""
+    log = ("--custody", "custody.jsonl")
+    receiver = (*log, "--custody-key", "vendor.key")
+    assert cut("--parity", "1", *log, to="sent").status == 0
+    sent = Chunked(world.folder / "sent", chunked.bundle)
+    refused = petra("bundle", "verify", "-f", sent.folder, "--key", "stranger.pub", *receiver)
+    assert refused.status == 3
+    assert petra("bundle", "verify", "-f", sent.folder, *KEY, *receiver).status == 0
+    assert petra("bundle", "join", sent.folder, "--to", "j.tar.zst", *KEY, *receiver).status == 0
+    keys = ("--key", "ours.pub", "--key", "vendor.pub")
+
+    outcome = petra("custody", "verify", "custody.jsonl", *keys, "--output", "json")
+
+    assert outcome.status == 0, outcome.err
+    entries = [entry for stage in outcome.json["stages"] for entry in stage["entries"]]
+    digest = Digest.of(chunked.bundle.read_bytes())
+    manifest = Digest.of((sent.folder / "manifest.json").read_bytes())
+    assert [(one["action"], one["verdict"]) for one in entries] == [
+        ("chunk", "ok"),
+        ("verify", "refused"),
+        ("verify", "ok"),
+        ("join", "ok"),
+    ]
+    assert entries[0]["digests"] == {FILE: digest, "manifest.json": manifest}
+    assert entries[2]["digests"] == entries[3]["digests"] == {FILE: digest}
+    assert "signature does not verify" in entries[1]["reason"]
+
+    assert "sealed by sha256:" in petra("custody", "verify", "custody.jsonl", *keys).out
+    assert_refused(petra("custody", "verify", "custody.jsonl", *KEY), 3, "key that counts")
+
+
+def test_a_custody_log_that_nobody_seals_is_warned_of(chunked: Chunked, petra: Run) -> None:
+    outcome = petra("bundle", "verify", "-f", chunked.folder, *KEY, "--custody", "c.jsonl")
+
+    assert outcome.status == 0
+    assert "warning: the custody log is not sealed" in outcome.err
+    assert_refused(petra("custody", "verify", "c.jsonl", *KEY), 3, "not sealed")

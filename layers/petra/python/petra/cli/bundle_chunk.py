@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from petra.cli.command import file_option, petra_command
+from petra.cli.custody import CUSTODY_SETTINGS, custody
 from petra.cli.opening import open_source
 from petra.cli.output import human_size
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _FORMS: Final = (".tar.zst", ".tar.gz")
 
 
-@petra_command("chunk", settings=("key",))
+@petra_command("chunk", settings=("key", *CUSTODY_SETTINGS))
 @file_option("The bundle.")
 @click.option(
     "--max-size",
@@ -55,7 +56,10 @@ def command(
     nothing has to be joined. The bundle's signature is verified in the same pass.
     """
     from petra.cli.keys import public_keys, signer_from  # noqa: PLC0415  # start-up time
+    from petra.content.digest import Digest  # noqa: PLC0415  # as above
     from petra.transfer.chunking import ChunkOptions, chunk  # noqa: PLC0415  # as above
+    from petra.transfer.manifest import dump_manifest  # noqa: PLC0415  # as above
+    from petra.transfer.names import MANIFEST  # noqa: PLC0415  # as above
     from petra.transfer.sizes import parse_size  # noqa: PLC0415  # as above
 
     limit = parse_size(max_size, where="--max-size")
@@ -64,9 +68,14 @@ def command(
         options = ChunkOptions(Path(to) if to else _beside(Path(file), path.name), limit, parity)
         signer = signer_from(call.settings.need("key"))
         keys = public_keys(bundle_key) if bundle_key else [signer.public_key]
-        with call.console.progress() as progress:
-            check = _checker(path, keys)
+        check = _checker(path, keys)
+        with (
+            custody(call, "connected", "chunk", signer) as digests,
+            call.console.progress() as progress,
+        ):
             manifest = chunk(source, path.name, options, check, signer, progress)
+            digests[manifest.bundle.name] = manifest.bundle.digest
+            digests[MANIFEST] = Digest.of(dump_manifest(manifest))
     _tell(call, options.folder, manifest)
 
 

@@ -9,6 +9,7 @@ import click
 
 from petra.cli.chunk_folders import mended
 from petra.cli.command import petra_command
+from petra.cli.custody import CUSTODY_SETTINGS, custody
 from petra.cli.output import human_size
 from petra.errors import ChunksError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from petra.trust.keys import PublicKey
 
 
-@petra_command("join", settings=("verify_key",))
+@petra_command("join", settings=("verify_key", *CUSTODY_SETTINGS))
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option("--to", required=True, metavar="FILE", help="The file to write.")
 def command(call: Call, folder: str, to: str) -> None:
@@ -34,13 +35,15 @@ def command(call: Call, folder: str, to: str) -> None:
     from petra.transfer.source import open_folder  # noqa: PLC0415  # as above
 
     keys = public_keys(call.settings.verify_key) if call.settings.verify_key else None
-    found = open_folder(Path(folder), keys)
-    rebuilt = mended(call, found, deep=False)
-    try:
-        written = _join(call, found, Path(to), keys)
-    except ChunksError:
-        rebuilt += mended(call, found, deep=True)
-        written = _join(call, found, Path(to), keys)
+    with custody(call, "receive", "join") as digests:
+        found = open_folder(Path(folder), keys)
+        digests[found.manifest.bundle.name] = found.manifest.bundle.digest
+        rebuilt = mended(call, found, deep=False)
+        try:
+            written = _join(call, found, Path(to), keys)
+        except ChunksError:
+            rebuilt += mended(call, found, deep=True)
+            written = _join(call, found, Path(to), keys)
     bundle = found.manifest.bundle
     value = {
         "verified": keys is not None,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from petra.cli.chunk_folders import verified_whole
 from petra.cli.command import file_option, petra_command
+from petra.cli.custody import CUSTODY_SETTINGS, custody
 from petra.cli.policy_files import RECEIVER_SETTINGS, receiver_of
 
 if TYPE_CHECKING:
     from petra.cli.command import Call
 
 
-@petra_command("verify", settings=("verify_key", *RECEIVER_SETTINGS))
+@petra_command("verify", settings=("verify_key", *RECEIVER_SETTINGS, *CUSTODY_SETTINGS))
 @file_option("The bundle, or its chunk folder.")
 @click.option(
     "--signature",
@@ -43,7 +45,8 @@ def command(
     receiver = receiver_of(call.settings)
     provenance = provenance or (receiver is not None and receiver.bundle.provenance)
     opened = verified_whole(call, file, signature, provenance=provenance, receiver=receiver)
-    with opened as (bundle, rebuilt):
+    with custody(call, "receive", "verify") as digests, opened as (bundle, rebuilt):
+        digests[Path(bundle.archive.reader.source.name).name] = bundle.archive.digest
         metadata = bundle.metadata
         skipped = metadata.skipped()
         value = {

@@ -56,6 +56,8 @@ class ConfigFile(Model):
     trusted_root: str | None = Field(None, min_length=1)
     output_dir: str | None = Field(None, min_length=1)
     store: str | None = Field(None, min_length=1)
+    custody: str | None = Field(None, min_length=1)
+    custody_key: str | None = Field(None, min_length=1)
     registries: Registries = Registries()
     load: Loading = Loading()
     cluster: Cluster = Cluster()

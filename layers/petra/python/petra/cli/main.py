@@ -38,10 +38,14 @@ _BUNDLE = {
 _TRANSFER = {
     "s3": "Send a bundle across by S3, or by a service that takes objects from S3.",
 }
+_CUSTODY = {
+    "verify": "Check a chain of custody logs, line by line and seal by seal.",
+}
 _TOP = {
     "bundle": "Make, check, read, serve and load bundles.",
     "transfer": "Send bundles across the gap.",
     "status": "Show what became of a bundle's HelmReleases in the cluster.",
+    "custody": "Check who did what with a bundle on its way.",
     "keygen": "Make a pair of keys that sign and verify bundles.",
     "schema": "Print the JSON Schema of the documents that petra reads.",
     "version": "Print petra's version.",
@@ -122,6 +126,11 @@ def bundle() -> None:
 @petra.group(cls=LazyGroup, modules="petra.cli.transfer_", lines=_TRANSFER, no_args_is_help=True)
 def transfer() -> None:
     """Send bundles across the gap: by medium, diode or S3."""
+
+
+@petra.group(cls=LazyGroup, modules="petra.cli.custody_", lines=_CUSTODY, no_args_is_help=True)
+def custody() -> None:
+    """Check who did what with a bundle on its way."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

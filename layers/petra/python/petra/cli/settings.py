@@ -30,6 +30,8 @@ class Settings:
         trusted_root: the trusted root file for keyless signatures; None for the one with Petra.
         output_dir: where bundles are written; None leaves it to the spec.
         store: the content store's folder; None for no store.
+        custody: the custody log; None to keep none.
+        custody_key: the private key that seals it, a path or a URI.
         insecure_registries: hosts that are spoken to in plain HTTP.
         mirrors: what to ask first, by registry.
         ca_file: CA certificates for registries.
@@ -58,6 +60,8 @@ class Settings:
     trusted_root: str | None = None
     output_dir: str | None = None
     store: str | None = None
+    custody: str | None = None
+    custody_key: str | None = None
     insecure_registries: tuple[str, ...] = ()
     mirrors: Mapping[str, str] | None = None
     ca_file: str | None = None

@@ -1,0 +1,68 @@
+"""How commands keep the custody log, where one is set."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from petra.errors import PetraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from petra.cli.command import Call
+    from petra.content.digest import Digest
+    from petra.transfer.custody import CustodyLog
+    from petra.trust.signer import Signer
+
+#: What a command that keeps a log takes among its settings.
+CUSTODY_SETTINGS = ("custody", "custody_key")
+
+
+@contextmanager
+def custody(
+    call: Call, stage: str, action: str, signer: Signer | None = None
+) -> Iterator[dict[str, Digest]]:
+    """Write what the block does to the custody log, if there is one, and seal the stage.
+
+    Args:
+        call: its settings name the log, and the key that seals it.
+        stage: where on the way this is.
+        action: what is done.
+        signer: who seals, where the settings name no key for it.
+
+    Yields:
+        Where the block puts the digests that it acted on, by name.
+
+    Raises:
+        PetraError: what the block raises, written down as refused; or the log cannot be kept.
+    """
+    digests: dict[str, Digest] = {}
+    path = call.settings.custody
+    if path is None:
+        yield digests
+        return
+    from petra.cli.keys import signer_from  # noqa: PLC0415  # start-up time
+    from petra.transfer.custody import CustodyLog  # noqa: PLC0415  # as above
+
+    named = call.settings.custody_key
+    sealer = signer_from(named) if named else signer
+    log = CustodyLog(Path(path))
+    try:
+        yield digests
+    except PetraError as error:
+        log.append(stage, action, digests, "refused", reason=error.message)
+        _seal(call, log, stage, sealer)
+        raise
+    log.append(stage, action, digests)
+    _seal(call, log, stage, sealer)
+
+
+def _seal(call: Call, log: CustodyLog, stage: str, signer: Signer | None) -> None:
+    if signer:
+        log.seal(stage, signer)
+    else:
+        call.console.warn(
+            "the custody log is not sealed: give --custody-key, or its end proves nothing"
+        )
