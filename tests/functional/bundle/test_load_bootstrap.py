@@ -38,21 +38,27 @@ def there(petra: Run, tmp_path: Path) -> Iterator[There]:
         yield site
 
 
-@pytest.fixture
-def bundle(world: World, petra: Run) -> Path:
-    """A bundle of Cilium and Flux as they ship, with stand-ins for the two charts."""
+def make(world: World, petra: Run, serial: int = 4) -> Path:
+    """Make a bundle of Cilium and Flux as they ship, with stand-ins for the two charts."""
     image = world.reference(WEB)
     for name, version in CHARTS.items():
         values = f"image: {image}\n".encode()
         world.add_chart(name, version, chart(name, version, {"values.yaml": values}))
     for name in ("cilium", "flux"):
-        shutil.copytree(REPOSITORY / "platform" / "base" / name, world.folder / "own/base" / name)
+        folder = world.folder / "own/base" / name
+        shutil.copytree(REPOSITORY / "platform" / "base" / name, folder, dirs_exist_ok=True)
     charts = [world.chart(name, version) for name, version in CHARTS.items()]
     platform = {"path": "own", "includeBase": True, "allowMissingImages": True}
-    spec = world.spec(WEB, charts=charts, platform=platform)
+    version = f"1.{serial}.0"
+    spec = world.spec(WEB, charts=charts, platform=platform, version=version, serial=serial)
     made = petra("bundle", "create", "-f", spec, "--key", "ours.key")
     assert made.status == 0, made.err
-    return world.bundle
+    return world.dist / f"shop-{version}.tar.zst"
+
+
+@pytest.fixture
+def bundle(world: World, petra: Run) -> Path:
+    return make(world, petra)
 
 
 def objects(there: There, file: str) -> list[dict[str, Any]]:
@@ -132,3 +138,19 @@ def test_manifests_that_are_in_no_registry_are_refused(bundle: Path, there: Ther
 
 def test_something_else_than_k3s_is_refused(bundle: Path, there: There) -> None:
     assert_refused(there.load(bundle, "--bootstrap", "rke2"), 2, "k3s or k3s:DIR", "rke2")
+
+
+def test_pruning_leaves_the_files_that_the_server_runs_by(
+    bundle: Path, there: There, world: World, petra: Run
+) -> None:
+    there.load(bundle, "--bootstrap", f"k3s:{there.folder / 'k3s'}")
+    newer = there.load(make(world, petra, 5))  # Flux manages them by now
+    assert newer.status == 0, newer.err
+    before = set((there.folder / "k3s").rglob("*.yaml"))
+
+    pruned = petra("bundle", "prune", "--keep", "1", "--ledger", there.ledger)
+
+    assert pruned.status == 0, pruned.err
+    assert "shop 1.4.0" in pruned.out
+    assert set((there.folder / "k3s").rglob("*.yaml")) == before
+    assert len(before) == len(FILES) + 2

@@ -34,6 +34,8 @@ def pruner(client: RegistryClient, record: DestinationRecord) -> Pruner | None:
 
     if record.name.startswith(("registry://", "oci://")):
         return RegistryPruner(client, record)
+    if record.part == "bootstrap":
+        return None  # the server runs by these files; they have the same names for every bundle
     if record.part == "charts":
         return ChartFolderPruner(record)
     if record.part == "manifests":
