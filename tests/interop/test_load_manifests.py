@@ -174,6 +174,9 @@ def test_flux_s_schemas_accept_what_is_in_the_artifact(
     sources = [item["spec"] for item in documents if item["kind"] == "OCIRepository"]
     assert len(sources) == 11
     assert all(spec["insecure"] for spec in sources)
+    urls = [item["spec"]["url"] for item in documents if "url" in item.get("spec", {})]
+    assert len(urls) == len(sources)
+    assert all(url.startswith("oci://registry.local:5000/charts/") for url in urls)
     assert len(checked.accepted) >= 2 * len(sources)
 
 

@@ -51,14 +51,13 @@ class Server:
         *,
         charts: tuple[bytes, ...] = (CILIUM, FLUX),
         registries: bytes | None = RULES,
-        place: str = "oci://registry.local:5000/platform",
         **local: Any,
     ) -> K3sBootstrap:
         bundle = open_bundle(
             self.root, charts=charts, platform=BASE if platform is None else platform
         )
         source = FirstSource(
-            RegistryPlace.repository(place),
+            RegistryPlace.repository("oci://registry.local:5000/platform"),
             "stable",
             LocalRegistry("registry.local:5000/charts", **local),
             KEY,
@@ -262,12 +261,6 @@ def test_values_that_the_manifests_do_not_have_are_named(server: Server) -> None
     notes = server.bootstrap(changed).survey().notes
 
     assert any("ConfigMap site" in note for note in notes)
-
-
-def test_a_registry_on_loopback_is_warned_of(server: Server) -> None:
-    loaded = server.load(place="oci://127.0.0.1:5000/platform")
-
-    assert any("own loopback" in note for note in loaded.notes)
 
 
 def test_a_bundle_that_lacks_flux_is_refused(server: Server) -> None:

@@ -123,3 +123,15 @@ def test_without_a_place_for_charts_manifests_that_need_one_are_refused(
 def test_a_bundle_without_manifests_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no platform manifests"):
         local_manifests(open_bundle(tmp_path), LOCAL)
+
+
+@pytest.mark.parametrize("charts", ["127.0.0.1:5000/charts", "localhost/charts", "127.0.0.1"])
+def test_a_registry_that_is_each_pod_s_own_loopback_is_warned_of(charts: str) -> None:
+    (note,) = LocalRegistry(charts).notes()
+
+    assert "--cluster-registry" in note
+
+
+@pytest.mark.parametrize("charts", [None, "registry.local:5000/charts", "10.0.0.5:5000"])
+def test_any_other_registry_needs_no_warning(charts: str | None) -> None:
+    assert LocalRegistry(charts).notes() == ()

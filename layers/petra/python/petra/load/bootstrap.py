@@ -273,13 +273,7 @@ class K3sBootstrap:
             ),
             "give further nodes the images and the settings as well; they need no manifests",
         ]
-        if self._source.place.is_loopback:
-            steps.insert(
-                0,
-                f"{self._source.place.registry} is each pod's own loopback: name the registry as "
-                "the cluster knows it",
-            )
-        return steps
+        return [*local.notes(), *steps]
 
 
 def _headed(data: bytes) -> bytes:

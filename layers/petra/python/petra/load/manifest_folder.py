@@ -43,6 +43,7 @@ class ManifestFolder:
 
     def __init__(self, bundle: OpenBundle, path: Path, *, local: LocalRegistry) -> None:
         self.name = str(path)
+        self._notes = local.notes()
         files = local_manifests(bundle, local)
         self._path = path
         self._files = manifests_tree(files)
@@ -59,6 +60,7 @@ class ManifestFolder:
             NoSpaceError: the manifests do not fit.
         """
         present, total = self._is_there(), sum(map(len, self._files.values()))
+        moves = f"{CURRENT} moves to {self.folder.name}"
         if not present:
             check_space(self._path, total, "the manifests")
         return Survey(
@@ -68,7 +70,7 @@ class ManifestFolder:
             present=len(self._files) * present,
             bytes_total=total,
             bytes_to_send=0 if present else total,
-            notes=() if self._is_current() else (f"{CURRENT} moves to {self.folder.name}",),
+            notes=(*self._notes, *(() if self._is_current() else (moves,))),
         )
 
     def load(self, progress: Progress) -> Loaded:
@@ -97,7 +99,7 @@ class ManifestFolder:
         progress.on_progress(total)
         progress.on_done()
         placed = Placed(self._name(), str(self.folder), self.digest, not present)
-        return Loaded(self.part, self.name, (placed,), 0 if present else total)
+        return Loaded(self.part, self.name, (placed,), 0 if present else total, self._notes)
 
     def switch(self) -> Placed:
         """Let the link point to what was published; to be called after everything else.

@@ -100,6 +100,7 @@ class ManifestRegistry:
         self._repository = registries.repository(place.registry, place.path)
         self._signer = signer
         self._replace = replace
+        self._notes = local.notes()
 
     def survey(self) -> Survey:
         """Find out what a load would do; change nothing.
@@ -112,6 +113,8 @@ class ManifestRegistry:
         missing = self.artifact.missing(self._repository)
         whole = tagged and not missing and self._is_signed()
         now = resolved(self._repository, self.channel)
+        is_there = now is not None and now.digest == self.artifact.digest
+        moves = f"the channel {self.channel} moves to {self.artifact.digest}"
         return Survey(
             part=self.part,
             destination=self.name,
@@ -119,9 +122,7 @@ class ManifestRegistry:
             present=int(whole),
             bytes_total=self.artifact.size,
             bytes_to_send=missing,
-            notes=()
-            if now and now.digest == self.artifact.digest
-            else (f"the channel {self.channel} moves to {self.artifact.digest}",),
+            notes=(*self._notes, *(() if is_there else (moves,))),
         )
 
     def load(self, progress: Progress) -> Loaded:
@@ -149,7 +150,8 @@ class ManifestRegistry:
             self._repository.tag(self.artifact.descriptor, self.version)
         sent += sign(self._repository, self.artifact.descriptor, self._signer)
         progress.on_done()
-        return Loaded(self.part, self.name, (self._placed(self.version, sent=bool(sent)),), sent)
+        placed = self._placed(self.version, sent=bool(sent))
+        return Loaded(self.part, self.name, (placed,), sent, self._notes)
 
     def switch(self) -> Placed:
         """Move the channel to what was published; to be called after everything else.

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from petra.helm.registry import oci_reference
-from petra.oci.urls import is_loopback
 
 if TYPE_CHECKING:
     from petra.oci.repository import Repository
@@ -74,8 +73,3 @@ class RegistryPlace:
         """
         host = (location or "").partition("/")[0]
         return replace(self, registry=host) if host else self
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether the host is this machine to whoever asks: a pod would ask itself."""
-        return is_loopback(self.registry.rpartition(":")[0] or self.registry)

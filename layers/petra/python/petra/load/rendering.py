@@ -14,6 +14,7 @@ from petra.bundle.platform import (
 )
 from petra.bundle.platform_releases import SOURCE_GROUP
 from petra.errors import UsageError
+from petra.oci.urls import is_loopback
 
 if TYPE_CHECKING:
     from petra.bundle.platform import Manifest
@@ -41,6 +42,18 @@ class LocalRegistry:
     insecure: bool = False
     secret: str | None = None
     ca_secret: str | None = None
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a person should know about it, one sentence each."""
+        host = (self.charts or "").partition("/")[0]
+        if not host or not is_loopback(host.rpartition(":")[0] or host):
+            return ()
+        return (
+            (
+                f"{host} is each pod's own loopback: say with --cluster-registry how the cluster "
+                "knows the registry"
+            ),
+        )
 
     def settings(self) -> dict[str, Any]:
         """Return what a source of Flux says of the registry beside its URL.
