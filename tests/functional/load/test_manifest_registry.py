@@ -338,6 +338,29 @@ def test_a_channel_is_a_tag(site: Site, channel: str) -> None:
         move_channel(site.repository, channel, "1.4.0", KEYS)
 
 
+def test_what_is_written_comes_in_an_order_in_which_nothing_is_named_before_it_is_there(
+    tmp_path: Path,
+) -> None:
+    asked: list[str] = []
+    with (
+        BundleServer(
+            *("127.0.0.1", 0, MemoryRepositories()),
+            writable=True,
+            report=lambda access: asked.append(" ".join(str(access).split()[1:3])),
+        ) as server,
+        RegistryClient(environ={}) as client,
+    ):
+        one = Site(tmp_path, client, server.host).manifests()
+        one.load(NoProgress())
+
+    digest = one.artifact.digest
+    manifests = [line.rpartition("/")[2] for line in asked if line.startswith("PUT /v2/platform/m")]
+    first, last_blob = asked.index(f"PUT /v2/platform/manifests/{digest}"), "PUT /v2/platform/blobs"
+    assert sum(line.startswith(last_blob) for line in asked[:first]) == len(one.artifact.parts)
+    bundle, simple = (name for name in manifests if name.startswith("sha256:") and name != digest)
+    assert manifests == [digest, "1.4.0", bundle, simple, signature_tag(digest), "stable"]
+
+
 def test_cut_off_after_any_request_and_run_again_the_end_is_the_same(tmp_path: Path) -> None:
     channel_moved_early = []
 
