@@ -36,6 +36,7 @@ _BUNDLE = {
     "join": "Put the chunks of a folder together into one file.",
 }
 _TRANSFER = {
+    "media": "Write a bundle to a removable medium, and read it back.",
     "s3": "Send a bundle across by S3, or by a service that takes objects from S3.",
 }
 _CUSTODY = {
@@ -46,6 +47,7 @@ _TOP = {
     "transfer": "Send bundles across the gap.",
     "status": "Show what became of a bundle's HelmReleases in the cluster.",
     "custody": "Check who did what with a bundle on its way.",
+    "receive": "Take in what has arrived, verified and rebuilt.",
     "keygen": "Make a pair of keys that sign and verify bundles.",
     "schema": "Print the JSON Schema of the documents that petra reads.",
     "version": "Print petra's version.",

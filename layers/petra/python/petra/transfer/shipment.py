@@ -15,13 +15,14 @@ from petra.content.digest import Digest
 from petra.content.progress import NoProgress
 from petra.errors import SignatureError
 from petra.transfer.names import MANIFEST
-from petra.transfer.source import ChunkSource
+from petra.transfer.source import ChunkSource, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from petra.bundle.verify import VerifiedBundle
+    from petra.transfer.source import ChunkFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def shipment(verified: VerifiedBundle, path: Path) -> Shipment:
     metadata, source = verified.metadata, verified.archive.reader.source
     description = f"{metadata.name} {metadata.version}, serial {metadata.serial}"
     if isinstance(source, ChunkSource):
-        groups = _chunks(source)
+        groups = _groups(source.folder)
         name = source.folder.manifest.bundle.name
     else:
         whole = ShippedFile(path, source.size, verified.archive.digest)
@@ -94,8 +95,16 @@ def shipment(verified: VerifiedBundle, path: Path) -> Shipment:
     return Shipment(name, verified.archive.digest, description, groups)
 
 
-def _chunks(source: ChunkSource) -> tuple[tuple[ShippedFile, ...], ...]:
-    folder = source.folder
+def folder_files(folder: Path) -> tuple[ShippedFile, ...]:
+    """Return the files of a chunk folder, in the order of sending, as its manifest has them.
+
+    Raises:
+        PetraError: there is no manifest, or it is malformed.
+    """
+    return tuple(one for group in _groups(open_folder(folder)) for one in group)
+
+
+def _groups(folder: ChunkFolder) -> tuple[tuple[ShippedFile, ...], ...]:
     chunks = tuple(
         ShippedFile(folder.path / one.name, one.size, one.digest) for one in folder.manifest.files
     )

@@ -1,0 +1,107 @@
+"""``petra receive``: take in what has arrived, verified, whole and rebuilt where parity can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from petra.cli.chunk_folders import verified_whole
+from petra.cli.command import petra_command
+from petra.cli.policy_files import RECEIVER_SETTINGS, receiver_of
+from petra.errors import DigestMismatchError
+
+if TYPE_CHECKING:
+    from petra.bundle.receive import Receiver
+    from petra.bundle.verify import VerifiedBundle
+    from petra.cli.command import Call
+    from petra.transfer.arrival import Arrival
+
+
+@petra_command("receive", settings=("verify_key", *RECEIVER_SETTINGS))
+@click.argument("folder", metavar="DIR", type=click.Path())
+@click.option(
+    "--to",
+    "inbox",
+    metavar="DIR",
+    envvar="PETRA_INBOX",
+    help="Copy what is good into this inbox, as DIR/NAME-VERSION. [PETRA_INBOX]",
+)
+def command(call: Call, folder: str, inbox: str | None) -> None:
+    """Take in the bundles that have arrived in DIR: a medium, a diode's folder, a chunk folder.
+
+    Each is verified as petra bundle verify does it. With --to it is copied into an inbox first, so
+    that a medium can be read-only: chunks that are missing, damaged or cannot be read are rebuilt
+    there from parity. It appears in the inbox only when all of it is good. DIR stays as it is.
+    """
+    from petra.transfer.arrival import find_arrivals  # noqa: PLC0415  # start-up time
+
+    receiver = receiver_of(call.settings)
+    place = Path(inbox) if inbox else None
+    found = [_receive(call, one, place, receiver) for one in find_arrivals(Path(folder))]
+    lines = [line for one in found for line in _lines(one)]
+    call.console.result({"received": found}, "\n".join(lines))
+
+
+def _receive(
+    call: Call, arrival: Arrival, inbox: Path | None, receiver: Receiver | None
+) -> dict[str, Any]:
+    if inbox is None:
+        with verified_whole(call, str(arrival.path), None, receiver=receiver) as (bundle, rebuilt):
+            return _value(bundle, arrival.path, rebuilt or [])
+    from petra.transfer.arrival import taken_in  # noqa: PLC0415  # start-up time
+
+    with call.console.progress() as progress, taken_in(arrival, inbox, progress) as (copy, unread):
+        with verified_whole(call, str(copy), None, receiver=receiver) as (bundle, rebuilt):
+            value = _value(bundle, arrival.path, rebuilt or [])
+            stem = f"{bundle.metadata.name}-{bundle.metadata.version}"
+        value["unread"] = unread
+        return value | _placed(call, copy, inbox, stem, value["digest"])
+
+
+def _placed(call: Call, copy: Path, inbox: Path, stem: str, digest: str) -> dict[str, Any]:
+    """Let the copy appear in the inbox, unless the same bundle is there already."""
+    from petra.transfer.arrival import publish  # noqa: PLC0415  # start-up time
+
+    if not (inbox / stem).exists():
+        return {"path": str(publish(copy, inbox, stem)), "wasThere": False}
+    place = inbox / stem if copy.is_dir() else inbox / stem / copy.name
+    with verified_whole(call, str(place), None) as (bundle, _):
+        there = bundle.archive.digest
+    if there != digest:
+        raise DigestMismatchError(
+            "another bundle of this name and version is in the inbox",
+            where=str(place),
+            expected=digest,
+            found=there,
+            hint="ask the sender which one is right; nothing is replaced",
+        )
+    return {"path": str(place), "wasThere": True}
+
+
+def _value(bundle: VerifiedBundle, path: Path, rebuilt: list[str]) -> dict[str, Any]:
+    metadata = bundle.metadata
+    return {
+        "from": str(path),
+        "path": str(path),
+        "name": metadata.name,
+        "version": metadata.version,
+        "serial": metadata.serial,
+        "digest": bundle.archive.digest,
+        "key": bundle.key.fingerprint,
+        "rebuilt": rebuilt,
+        "skipped": metadata.skipped(),
+    }
+
+
+def _lines(value: dict[str, Any]) -> list[str]:
+    was_there = " (was there already)" if value.get("wasThere") else ""
+    return [
+        f"received  {value['name']} {value['version']}, serial {value['serial']}",
+        f"bundle    {value['path']}{was_there}",
+        f"digest    {value['digest']}",
+        f"signed by sha256:{value['key']}",
+        *(f"unread    {name}" for name in value.get("unread", ())),
+        *(f"rebuilt   {name}" for name in value["rebuilt"]),
+    ]

@@ -1,0 +1,175 @@
+"""What has arrived in a folder: bundles and chunk folders, found and copied into an inbox."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from petra.archive.sink import FileSink, check_space, storage_error
+from petra.archive.source import FileSource
+from petra.bundle.signatures import bundle_path, signature_path
+from petra.errors import NotFoundError, StorageError
+from petra.transfer.copying import copy_hashed
+from petra.transfer.names import MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from petra.content.progress import Progress
+
+FORMS: Final = (".tar.zst", ".tar.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A bundle that lies somewhere, not yet looked into.
+
+    Attributes:
+        path: its file, or its chunk folder.
+        files: all files that belong to it.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether it is a chunk folder."""
+        return self.path.is_dir()
+
+
+def find_arrivals(folder: Path) -> list[Arrival]:
+    """Return the bundles in a folder, or else in the folders in it: a medium holds one or several.
+
+    Args:
+        folder: a chunk folder, a folder with bundles, or a medium.
+
+    Raises:
+        NotFoundError: there is none, or no such folder.
+        StorageError: it cannot be read.
+    """
+    try:
+        below = sorted(path for path in folder.iterdir() if path.is_dir())
+        found = _in_folder(folder) or [
+            one for path in below if not path.name.startswith(".") for one in _in_folder(path)
+        ]
+    except FileNotFoundError:
+        raise NotFoundError("no such folder", where=str(folder)) from None
+    except OSError as error:
+        raise StorageError(f"cannot read: {error.strerror}", where=str(folder)) from None
+    if not found:
+        raise NotFoundError(
+            "no bundle has arrived here",
+            where=str(folder),
+            expected=f"a bundle with its signature, or a chunk folder with {MANIFEST}",
+            hint="signatures and manifests are sent last: perhaps not everything is here yet",
+        )
+    return found
+
+
+def _in_folder(folder: Path) -> list[Arrival]:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if any(path.name == MANIFEST for path in files):
+        return [Arrival(folder, tuple(files))]
+    bundles = [path for path in files if path.name.endswith(FORMS) and _is_signed(path)]
+    return [
+        Arrival(one, tuple(path for path in files if path.name.startswith(one.name)))
+        for one in bundles
+    ]
+
+
+def _is_signed(path: Path) -> bool:
+    return signature_path(path).is_file() or bundle_path(path).is_file()
+
+
+@contextmanager
+def taken_in(arrival: Arrival, inbox: Path, progress: Progress) -> Iterator[tuple[Path, list[str]]]:
+    """Copy an arrival into a hidden folder of the inbox; whoever leaves the block well gets it.
+
+    A file that cannot be read is left out: parity may make up for it, and verification will tell.
+
+    Args:
+        arrival: what is copied; it stays as it is.
+        inbox: where to.
+        progress: told of each piece.
+
+    Yields:
+        The copy's bundle file or chunk folder, and the names of files that could not be read. It
+        stays where it is until :func:`publish`; where the block raises, it is removed.
+
+    Raises:
+        NoSpaceError: it does not fit.
+        StorageError: the inbox cannot be written.
+    """
+    hidden = inbox / f".{arrival.path.name}.partial"
+    try:
+        _prepare(hidden, arrival)
+        unread = _copy(arrival, hidden, progress)
+        yield (hidden if arrival.in_chunks else hidden / arrival.path.name), unread
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _prepare(hidden: Path, arrival: Arrival) -> None:
+    try:
+        hidden.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(hidden, ignore_errors=True)  # of a run that was killed
+        check_space(hidden.parent, sum(path.stat().st_size for path in arrival.files))
+        hidden.mkdir()
+    except OSError as error:
+        raise storage_error(error, hidden) from error
+
+
+def _copy(arrival: Arrival, folder: Path, progress: Progress) -> list[str]:
+    unread = []
+    total = sum(path.stat().st_size for path in arrival.files)
+    progress.on_start(f"take in {arrival.path.name}", total)
+    for path in arrival.files:
+        try:
+            _copy_file(path, folder / path.name, progress)
+        except StorageError as error:
+            if error.where != str(path):
+                raise  # the inbox's disk, not the medium's
+            unread.append(path.name)
+            progress.on_note(f"{path.name} cannot be read and is left out")
+    progress.on_done()
+    return unread
+
+
+def _copy_file(path: Path, target: Path, progress: Progress) -> None:
+    with FileSource(path) as source:
+        sink = FileSink(target, source.size)
+        try:
+            copy_hashed(source, sink, progress)
+            sink.commit()
+        finally:
+            sink.abort()
+
+
+def publish(copy: Path, inbox: Path, stem: str) -> Path:
+    """Give a copy that was verified its name in the inbox; return the bundle file or chunk folder.
+
+    Args:
+        copy: as :func:`taken_in` gave it.
+        inbox: the inbox.
+        stem: ``NAME-VERSION``.
+
+    Raises:
+        StorageError: something is there under this name.
+    """
+    hidden = copy if copy.is_dir() else copy.parent
+    target = inbox / stem
+    if target.exists():
+        raise StorageError(
+            "something is in the inbox under this name; nothing is replaced",
+            where=str(target),
+            hint="remove it yourself, or receive into another inbox",
+        )
+    try:
+        hidden.rename(target)
+    except OSError as error:
+        raise storage_error(error, target) from error
+    return target if copy == hidden else target / copy.name
