@@ -14,13 +14,14 @@ import pytest
 
 from tests.support.cosign_layout import ask_cosign
 from tests.support.keyless import FORMS
-from tests.support.keyless_cases import CASES, Case
+from tests.support.keyless_cases import CASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tests.support.keyless import Form
+    from tests.support.keyless_case import Case
 
 _TAGS: Final[tuple[Form, ...]] = ("tag", "attestation tag")
 _BUNDLES: Final[tuple[Form, ...]] = ("bundle", "attestation bundle")

@@ -14,19 +14,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from petra.content.digest import Digest
 from petra.encoding.json import canonical_json
-from petra.trust.dsse import pae
 from petra.trust.root import TrustedRoot
-from tests.support.signing import key as named_key
+from tests.support.certificates import (
+    certificate_builder,
+    ec_key,
+    for_certificates,
+    key_usage,
+    octets,
+    x509_name,
+)
 from tests.support.signing import sign, spki, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from cryptography.hazmat.primitives.asymmetric import ec
 
     from tests.support.fake_tsa import TimestampAuthority
 
@@ -61,9 +68,7 @@ class Log:
 
     @property
     def key(self) -> ec.EllipticCurvePrivateKey:
-        key = named_key(f"log {self.name}")
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return key
+        return ec_key(f"log {self.name}")
 
     @property
     def id(self) -> bytes:
@@ -178,7 +183,7 @@ class Authority:
         if not scts:
             return leaf
         listed = b"".join(len(one).to_bytes(2) + one for one in scts)
-        value = _octets(len(listed).to_bytes(2) + listed)
+        value = octets(len(listed).to_bytes(2) + listed)
         full = plain.add_extension(x509.UnrecognizedExtension(_SCT_LIST, value), critical=False)
         return Leaf(full.sign(issuing, hashes.SHA256()), private)
 
@@ -307,66 +312,6 @@ def trusted_root(
     return TrustedRoot.parse(json.dumps(value).encode(), where="test root")
 
 
-def hashedrekord(payload: bytes, signature: bytes, leaf: Leaf) -> dict[str, Any]:
-    """Return the body of an entry about a simple signature."""
-    return {
-        "apiVersion": "0.0.1",
-        "kind": "hashedrekord",
-        "spec": {
-            "data": {"hash": _hash(payload)},
-            "signature": {"content": text(signature), "publicKey": {"content": text(leaf.pem)}},
-        },
-    }
-
-
-def dsse(payload: bytes, signature: bytes, leaf: Leaf, document: bytes) -> dict[str, Any]:
-    """Return the body of an entry about an envelope, of the kind of now."""
-    return {
-        "apiVersion": "0.0.1",
-        "kind": "dsse",
-        "spec": {
-            "envelopeHash": _hash(document),
-            "payloadHash": _hash(payload),
-            "signatures": [{"signature": text(signature), "verifier": text(leaf.pem)}],
-        },
-    }
-
-
-def intoto_1(payload: bytes, signature: bytes, leaf: Leaf, document: bytes) -> dict[str, Any]:
-    """Return the body of an entry about an envelope, of the kind that holds no signature."""
-    content = {"hash": _hash(document), "payloadHash": _hash(payload)}
-    spec = {"content": content, "publicKey": text(leaf.pem)}
-    return {"apiVersion": "0.0.1", "kind": "intoto", "spec": spec}
-
-
-def intoto_2(payload: bytes, signature: bytes, leaf: Leaf, document: bytes) -> dict[str, Any]:
-    """Return the body of an entry about an envelope, of the kind between."""
-    twice = text(text(signature).encode())
-    envelope = {
-        "payloadType": "application/vnd.in-toto+json",
-        "signatures": [{"sig": twice, "publicKey": text(leaf.pem)}],
-    }
-    content = {"envelope": envelope, "hash": _hash(document), "payloadHash": _hash(payload)}
-    return {"apiVersion": "0.0.2", "kind": "intoto", "spec": {"content": content}}
-
-
-def hashedrekord_2(payload: bytes, signature: bytes, leaf: Leaf, document: bytes) -> dict[str, Any]:
-    """Return the body of an entry of Rekor v2 about an envelope."""
-    encoded = pae("application/vnd.in-toto+json", payload)
-    signed = {
-        "data": {"algorithm": "SHA2_256", "digest": text(Digest.of(encoded).raw)},
-        "signature": {
-            "content": text(signature),
-            "verifier": {
-                "keyDetails": "PKIX_ECDSA_P256_SHA_256",
-                "x509Certificate": {"rawBytes": text(leaf.der)},
-            },
-        },
-    }
-    spec = {"hashedRekordV002": signed}
-    return {"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": spec}
-
-
 @cache
 def leaf() -> Leaf:
     """Return a certificate that is right in every respect."""
@@ -378,77 +323,10 @@ def profiled(**replaced: Any) -> Leaf:
     return AUTHORITY.issue(replace(Profile(), **replaced))
 
 
-def _hash(data: bytes) -> dict[str, str]:
-    return {"algorithm": "sha256", "value": Digest.of(data).hex}
-
-
-def ec_key(name: str) -> ec.EllipticCurvePrivateKey:
-    """Return the key of that name."""
-    key = named_key(name)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    return key
-
-
 def period_json(period: Period) -> dict[str, str]:
     """As a trusted root has it."""
     start, end = (one and one.isoformat().replace("+00:00", "Z") for one in period)
     return {"start": str(start)} | ({"end": end} if end else {})
-
-
-def x509_name(common: str) -> x509.Name:
-    """Return a name of the instance's."""
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "sigstore.example"),
-            x509.NameAttribute(NameOID.COMMON_NAME, common),
-        ]
-    )
-
-
-def certificate_builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    private: ec.EllipticCurvePrivateKey,
-    valid: tuple[datetime, datetime],
-) -> x509.CertificateBuilder:
-    """Return a certificate without extensions."""
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(valid[0])
-        .not_valid_after(valid[1])
-    )
-
-
-def for_certificates(builder: x509.CertificateBuilder, path_length: int) -> x509.CertificateBuilder:
-    """Make it one that certifies others."""
-    public = builder._public_key
-    assert isinstance(public, ec.EllipticCurvePublicKey)
-    return (
-        builder.add_extension(
-            x509.BasicConstraints(ca=True, path_length=path_length), critical=True
-        )
-        .add_extension(key_usage(signs=False, certifies=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-    )
-
-
-def key_usage(*, signs: bool, certifies: bool = False) -> x509.KeyUsage:
-    """Return a key usage."""
-    return x509.KeyUsage(
-        digital_signature=signs,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=not signs and not certifies,
-        key_cert_sign=certifies,
-        crl_sign=certifies,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def _issuer_extensions(profile: Profile) -> list[tuple[x509.ObjectIdentifier, bytes]]:
@@ -488,10 +366,3 @@ def _sct(
     return b"".join(
         (b"\0", log.id, milliseconds, b"\0\0", b"\4\3", len(signature).to_bytes(2), signature)
     )
-
-
-def _octets(data: bytes) -> bytes:
-    """Return a DER OCTET STRING."""
-    size = len(data)
-    long = b"\x81" + size.to_bytes(1) if size < 256 else b"\x82" + size.to_bytes(2)
-    return b"\x04" + (size.to_bytes(1) if size < 128 else long) + data

@@ -12,18 +12,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from petra.content.digest import Digest
-from tests.support.fake_sigstore import (
-    ALWAYS,
-    DAY,
-    TIME,
-    Period,
+from tests.support.certificates import (
     certificate_builder,
     ec_key,
     for_certificates,
     key_usage,
-    period_json,
     x509_name,
 )
+from tests.support.fake_sigstore import ALWAYS, DAY, TIME, Period, period_json
 from tests.support.signing import sign, text
 
 if TYPE_CHECKING:

@@ -14,16 +14,8 @@ from petra.content.digest import Digest
 from petra.trust.documents import SignatureDocument
 from petra.trust.dsse import pae
 from tests.support import fake_sigstore
-from tests.support.fake_sigstore import (
-    LOG,
-    Entry,
-    Leaf,
-    dsse,
-    hashedrekord,
-    hashedrekord_2,
-    intoto_1,
-    intoto_2,
-)
+from tests.support.fake_sigstore import LOG, Entry, Leaf
+from tests.support.log_bodies import dsse, hashedrekord, hashedrekord_2, intoto_1, intoto_2
 from tests.support.signing import (
     BUNDLE,
     IN_TOTO,

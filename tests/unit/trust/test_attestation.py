@@ -17,7 +17,7 @@ from petra.trust.signers import KeySigners
 from tests.support import signing
 from tests.support.fake_sigstore import DAY, TIME, trusted_root
 from tests.support.keyless import DSSE, OTHER, SPDX, SUBJECT, attested, make
-from tests.support.keyless_cases import SIGNER
+from tests.support.keyless_case import SIGNER
 from tests.support.signing import bundle, envelope, key, manifest, public
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from petra.trust.policy import AllOf, AnyOf, KeyPolicy, key_policy
 from tests.support import signing
 from tests.support.fake_sigstore import DAY, IDENTITY, ISSUER, LOG, TIME, leaf, trusted_root
 from tests.support.keyless import FORMS, SUBJECT, Form, make
-from tests.support.keyless_cases import BY_MAIL, CASES, SIGNER, Case
+from tests.support.keyless_case import BY_MAIL, SIGNER, Case
+from tests.support.keyless_cases import CASES
 from tests.support.signing import key, public
 
 if TYPE_CHECKING:
