@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.support.command import Outcome
 from tests.support.processes import Server
 
 if TYPE_CHECKING:
@@ -40,7 +41,21 @@ class Petra:
 
     def run(self, *arguments: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:
         """Run petra; a failed assertion shows what it printed if it ends with another status."""
-        result = subprocess.run(
+        result = self._ended(*arguments)
+        assert result.returncode == status, result.stdout + result.stderr
+        return result
+
+    def outcome(self, *arguments: str | Path) -> Outcome:
+        """Run petra and return how it ended."""
+        result = self._ended(*arguments)
+        return Outcome(result.returncode, result.stdout, result.stderr)
+
+    def json(self, *arguments: str | Path) -> Any:
+        """Run petra with ``--output json``; return what it printed, parsed."""
+        return json.loads(self.run(*arguments, "--output", "json").stdout)
+
+    def _ended(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [*_COMMAND, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment,
@@ -50,12 +65,6 @@ class Petra:
             check=False,
             timeout=100,
         )
-        assert result.returncode == status, result.stdout + result.stderr
-        return result
-
-    def json(self, *arguments: str | Path) -> Any:
-        """Run petra with ``--output json``; return what it printed, parsed."""
-        return json.loads(self.run(*arguments, "--output", "json").stdout)
 
     @contextmanager
     def serving(self, bundle: Path, key: Path) -> Iterator[str]:
