@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.command import Outcome, Run, runner
 from tests.support.front import Front, front_of
+from tests.support.sites import Bundles, There, disconnected_side
 from tests.support.world import Hosts, World, running_hosts
 
 if TYPE_CHECKING:
@@ -65,3 +66,16 @@ def front(world: World) -> Iterator[Front]:
     """A registry with the same content, which misbehaves where the test says so."""
     with front_of(world.host) as running:
         yield running
+
+
+@pytest.fixture
+def bundles(world: World, petra: Run) -> Bundles:
+    """Makes bundles on the connected side."""
+    return Bundles(world, petra)
+
+
+@pytest.fixture
+def there(petra: Run, tmp_path: Path) -> Iterator[There]:
+    """A disconnected side, empty."""
+    with disconnected_side(tmp_path, petra) as site:
+        yield site

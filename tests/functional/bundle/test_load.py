@@ -13,25 +13,12 @@ from petra.load.ledger_folder import FolderLedger
 from tests.support import front as faults
 from tests.support.command import assert_refused, names
 from tests.support.front import Front, front_of
-from tests.support.sites import SKIPPED, Bundles, There, disconnected_side
+from tests.support.sites import SKIPPED, Bundles, There
 from tests.support.world import WEB, WORKER, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from tests.support.command import Run
-
-
-@pytest.fixture
-def bundles(world: World, petra: Run) -> Bundles:
-    return Bundles(world, petra)
-
-
-@pytest.fixture
-def there(petra: Run, tmp_path: Path) -> Iterator[There]:
-    with disconnected_side(tmp_path, petra) as site:
-        yield site
 
 
 @pytest.fixture
