@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-
 @pytest.fixture
 def before(there: There) -> Iterator[Front]:
     """What stands before the registry, and misbehaves where the test says so."""
