@@ -2,113 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from petra.content.digest import Digest
 from petra.load.kubeconfig import connect
 from petra.load.notify import REQUESTED_AT, load_token
-from petra.load.releases import ExpectedRelease, State
+from petra.load.releases import State
 from petra.load.watch import Report, Standing, await_releases
+from tests.support.flux_stage import (
+    ARCHIVE,
+    MANIFEST,
+    PATIENCE,
+    Stage,
+    expected_release,
+    helm_release,
+    oci_source,
+)
 from tests.support.kubernetes import KubernetesApi, flux_definitions, running_kubernetes
 from tests.support.processes import Server
-from tests.support.tools import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-_PLAYER = REPOSITORY / "tests" / "support" / "flux_player.py"
-#: Nobody waits so long: each of these waits ends by what the player writes.
-_PATIENCE = 90.0
-_MANIFEST, _ARCHIVE = Digest.of(b"placed manifest"), Digest.of(b"archive")
 _OTHER = Digest.of(b"of another chart")
 
 
 @pytest.fixture
 def token() -> str:
     return load_token(Digest.of(b"bundle"), datetime.now(UTC))
-
-
-def _release(name: str, **spec: Any) -> dict[str, Any]:
-    chart = {"kind": "OCIRepository", "name": name}
-    return {
-        "apiVersion": "helm.toolkit.fluxcd.io/v2",
-        "kind": "HelmRelease",
-        "metadata": {"name": name},
-        "spec": {"interval": "10m", "chartRef": chart, **spec},
-    }
-
-
-def _repository(name: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "source.toolkit.fluxcd.io/v1",
-        "kind": "OCIRepository",
-        "metadata": {"name": name},
-        "spec": {
-            "interval": "10m",
-            "url": f"oci://registry.local:5000/charts/{name}",
-            "ref": {"tag": "1.2.3"},
-        },
-    }
-
-
-def _expected(namespace: str, name: str) -> ExpectedRelease:
-    return ExpectedRelease(namespace, name, name, "1.2.3", _ARCHIVE, frozenset({_MANIFEST}))
-
-
-class Stage:
-    """A namespace of an API server, and what its player is to do."""
-
-    def __init__(self, api: KubernetesApi, namespace: str, folder: Path) -> None:
-        self.api, self.namespace, self.folder = api, namespace, folder
-        self.script: dict[str, dict[str, Any]] = {"releases": {}, "sources": {}}
-
-    def cast(self, name: str, role: str, *, held: str = _MANIFEST, **spec: Any) -> None:
-        """Put a release and its OCIRepository there, which finds manifest `held`."""
-        self.part(name, role, held)
-        self.api.apply(_repository(name), self.namespace)
-        self.api.apply(_release(name, **spec), self.namespace)
-
-    def part(self, name: str, role: str, held: str = _MANIFEST) -> None:
-        self.script["sources"][name] = {"revision": f"1.2.3@{held}", "digest": _ARCHIVE}
-        self.script["releases"][name] = {"role": role, "ociDigest": held}
-
-    def get(self, value: dict[str, Any]) -> dict[str, Any]:
-        return self.api.get(value, self.namespace)
-
-    @contextmanager
-    def playing(self) -> Iterator[Server]:
-        """Run the player."""
-        script = self.folder / "script.json"
-        script.write_text(json.dumps(self.script))
-        pool = self.api.http.connection_pool_kw
-        options = {
-            "url": self.api.url,
-            "ca": pool["ca_certs"],
-            "cert": pool["cert_file"],
-            "key": pool["key_file"],
-            "namespace": self.namespace,
-            "script": str(script),
-        }
-        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        command = [sys.executable, str(_PLAYER), *arguments]
-        with Server("flux player", command, self.folder / "player.log") as player:
-            player.wait_for_log("(playing)")
-            yield player
-
-    def watch(self, names: Sequence[str], token: str | None, **options: Any) -> Report:
-        """Play, and follow the releases `names`."""
-        expected = [_expected(self.namespace, name) for name in names]
-        with self.playing(), connect(str(self.api.kubeconfig)) as cluster:
-            return await_releases(
-                cluster, expected, token=token, notify=True, **{"timeout": _PATIENCE} | options
-            )
 
 
 @pytest.fixture
@@ -138,12 +63,12 @@ def test_each_release_comes_to_its_own_end(stage: Stage, token: str) -> None:
         "paused": State.SUSPENDED,
         "foreign": State.MISMATCH,
     }
-    assert report.seconds < _PATIENCE  # nothing was left to wait for
+    assert report.seconds < PATIENCE  # nothing was left to wait for
     said = {one.expected.name: one.line() for one in report.standings}
     assert "InstallFailed: Helm install failed for release apps/bad" in said["bad"]
     assert "RollbackSucceeded: Helm rollback to previous release apps/back.v1" in said["back"]
     assert "AccessDenied: can't access 'OCIRepository/charts/stuck'" in said["stuck"]
-    assert f"expected chart digest {_MANIFEST}, found {_OTHER}" in said["foreign"]
+    assert f"expected chart digest {MANIFEST}, found {_OTHER}" in said["foreign"]
     assert not report.succeeded
 
 
@@ -152,7 +77,7 @@ def test_what_never_ends_and_what_is_of_an_older_generation_time_out(
 ) -> None:
     stage.cast("endless", "never")
     stage.cast("behind", "older")
-    stage.api.apply(_release("behind", timeout="6m"), stage.namespace)
+    stage.api.apply(helm_release("behind", timeout="6m"), stage.namespace)
 
     report = stage.watch(["endless", "behind"], token, timeout=5.0)
 
@@ -174,7 +99,7 @@ def test_an_end_from_before_the_load_is_not_its_end(stage: Stage, token: str) ->
     }
     failed = before | {"type": "Ready", "status": "False", "reason": "InstallFailed"}
     status = {"observedGeneration": 1, "conditions": [before, failed]}
-    stage.api.set_status(_release("mended"), stage.namespace, status)
+    stage.api.set_status(helm_release("mended"), stage.namespace, status)
 
     report = stage.watch(["mended"], token)
 
@@ -184,19 +109,21 @@ def test_an_end_from_before_the_load_is_not_its_end(stage: Stage, token: str) ->
 def test_sources_and_releases_are_asked_with_one_token(stage: Stage, token: str) -> None:
     stage.cast("good", "succeeds")
     stage.watch(["good"], token)
-    for value in (_repository("good"), _release("good")):
+    for value in (oci_source("good"), helm_release("good")):
         found = stage.get(value)
         assert found["metadata"]["annotations"][REQUESTED_AT] == token
         assert found["status"]["lastHandledReconcileAt"] == token
-    reset = stage.get(_release("good"))["metadata"]["annotations"]["reconcile.fluxcd.io/resetAt"]
+    reset = stage.get(helm_release("good"))["metadata"]["annotations"][
+        "reconcile.fluxcd.io/resetAt"
+    ]
     assert reset == token
 
 
 def test_a_chart_from_a_helm_repository_is_known_by_its_archive(stage: Stage, token: str) -> None:
     source = {"kind": "HelmRepository", "name": "charts"}
-    names = {"plain": _ARCHIVE, "changed": _OTHER}
+    names = {"plain": ARCHIVE, "changed": _OTHER}
     for name, held in names.items():
-        release = _release(name)
+        release = helm_release(name)
         template = {"chart": name, "version": "1.2.3", "sourceRef": source}
         release["spec"] = {"interval": "10m", "chart": {"spec": template}}
         stage.api.apply(release, stage.namespace)
@@ -216,7 +143,7 @@ def test_a_chart_from_a_helm_repository_is_known_by_its_archive(stage: Stage, to
     report = stage.watch([*names], token)
 
     assert _states(report) == {"plain": State.SUCCEEDED, "changed": State.MISMATCH}
-    assert report.standings[0].verdict.digest == _ARCHIVE
+    assert report.standings[0].verdict.digest == ARCHIVE
 
 
 def test_a_release_that_appears_only_later_is_asked_and_waited_for(
@@ -229,7 +156,7 @@ def test_a_release_that_appears_only_later_is_asked_and_waited_for(
     def listen(standings: Sequence[Standing]) -> None:
         seen.append(standings[1].verdict.state)
         if standings[0].verdict.state is State.SUCCEEDED and State.SUCCEEDED not in seen:
-            for value in (_repository("second"), _release("second")):
+            for value in (oci_source("second"), helm_release("second")):
                 stage.api.apply(value, stage.namespace)
 
     report = stage.watch(["first", "second"], token, listen=listen)
@@ -269,7 +196,7 @@ def test_definitions_that_come_during_the_wait_are_waited_for(
 
 def _apply_when_served(api: KubernetesApi, stage: Stage, name: str) -> None:
     apiserver = next(one for one in Server.running if one.name == "apiextensions-apiserver")
-    for value in (_repository(name), _release(name)):
+    for value in (oci_source(name), helm_release(name)):
         resource = api.resource(value)
         assert resource is not None
         apiserver.wait_for(lambda resource=resource: api.served(resource))  # type: ignore[misc]
@@ -278,8 +205,8 @@ def _apply_when_served(api: KubernetesApi, stage: Stage, name: str) -> None:
 
 def test_without_notify_nothing_is_written(stage: Stage) -> None:
     stage.cast("good", "succeeds")
-    expected = [_expected(stage.namespace, "good")]
+    expected = [expected_release(stage.namespace, "good")]
     with connect(str(stage.api.kubeconfig)) as cluster:
         report = await_releases(cluster, expected)
     assert _states(report) == {"good": State.PROGRESSING}
-    assert "annotations" not in stage.get(_release("good"))["metadata"]
+    assert "annotations" not in stage.get(helm_release("good"))["metadata"]

@@ -78,6 +78,12 @@ def test_another_token_handled_is_no_success() -> None:
     assert _said(verdict) == (State.PROGRESSING, "TokenNotHandled", False)
 
 
+def test_work_that_goes_on_is_told_though_the_token_is_not_handled() -> None:
+    verdict = _judge(release(READY, RECONCILING, lastHandledReconcileAt=""))
+    assert _said(verdict) == (State.PROGRESSING, "Progressing", False)
+    assert verdict.message.startswith("Running 'upgrade' action; ")
+
+
 def test_a_token_that_was_handled_before_another_came_counts() -> None:
     value = release(lastHandledReconcileAt="2026-11-25T12:00:30Z")
     assert _judge(value, handled=True).state is State.SUCCEEDED

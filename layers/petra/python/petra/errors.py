@@ -302,7 +302,7 @@ class ReconcileError(PetraError):
     """The cluster did not become what the bundle says, or not in time."""
 
     code = "RECONCILE"
-    usual_hint = "read the releases' messages; when their causes are mended, load again"
+    usual_hint = "read what the releases say; when it is mended, `petra bundle load --again`"
 
 
 class ToolError(PetraError):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from petra.cli.cluster import FOLLOWER_SETTINGS, follower, timeout_option
 from petra.cli.command import file_option, petra_command
 from petra.cli.destinations import LOAD_SETTINGS, check_settings, destinations
 from petra.cli.opening import verified
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from petra.load.report import Report
 
 
-@petra_command("load", settings=("verify_key", *LOAD_SETTINGS, *RECEIVER_SETTINGS))
+@petra_command(
+    "load", settings=("verify_key", *LOAD_SETTINGS, *RECEIVER_SETTINGS, *FOLLOWER_SETTINGS)
+)
 @file_option("The bundle.")
 @click.option(
     "--signature",
@@ -47,20 +50,20 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Let its charts take the place of others of the same name and version.",
 )
+@timeout_option
 def command(
     call: Call,
     file: str,
     signature: str | None,
-    dry_run: bool,  # noqa: FBT001  # a flag
-    allow_rollback: bool,  # noqa: FBT001  # as above
-    again: bool,  # noqa: FBT001  # as above
-    replace: bool,  # noqa: FBT001  # as above
+    timeout: float,
+    **flags: bool,
 ) -> None:
     """Load a bundle: verify it, then images, charts and manifests to where the cluster finds them.
 
     Nothing is touched before the signature, the policy and every destination were found good; the
-    manifests become what the cluster reads last of all. A load that was interrupted goes on when
-    it is run again, and sends only what is missing.
+    manifests become what the cluster reads last of all. A cluster that is named is told, and each
+    HelmRelease of the bundle is waited for. A load that was interrupted goes on when it is run
+    again, and sends only what is missing.
     """
     from petra.load.destination import OpenBundle  # noqa: PLC0415  # start-up time
     from petra.load.ledger import History, Stamp  # noqa: PLC0415  # as above
@@ -70,22 +73,25 @@ def command(
     receiver = _receiver(call.settings)
     ledger = open_ledger(call.settings)
     with ExitStack() as stack:
-        if not dry_run:
+        if not flags["dry_run"]:
             stack.enter_context(ledger.lock())
         history = History(ledger.events())
+        told: dict[str, Any] = {}
+        cluster = stack.enter_context(follower(call, told, timeout=timeout))
 
         def is_newer(signed: Signed) -> None:
-            history.admit(Stamp.of_signed(signed), allow_rollback=allow_rollback)
+            history.admit(Stamp.of_signed(signed), allow_rollback=flags["allow_rollback"])
 
         found = stack.enter_context(
             verified(call, file, signature, policy=is_newer, receiver=receiver)
         )
         bundle = OpenBundle.of(found)
         progress = stack.enter_context(call.console.progress())
-        places = stack.enter_context(destinations(call.settings, bundle, replace=replace))
+        places = stack.enter_context(destinations(call.settings, bundle, replace=flags["replace"]))
         about = new_record(bundle)
-        load = Load(about.bundle, places, ledger, progress, about)
-        report = load.survey() if dry_run else load.run(again=again)
+        told.update(about.bundle.model_dump(mode="json"))
+        load = Load(about.bundle, places, ledger, progress, about, cluster)
+        report = load.survey() if flags["dry_run"] else load.run(again=flags["again"])
     tell(call, report)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from petra.cli.bundle_load import open_ledger, tell
+from petra.cli.cluster import FOLLOWER_SETTINGS, follower, timeout_option
 from petra.cli.command import petra_command
 from petra.cli.registries import registry_options
 
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
 
 
 @petra_command(
-    "rollback", settings=("sign_key", "ledger", "insecure_registries", "ca_file", "connections")
+    "rollback",
+    settings=(
+        *("sign_key", "ledger", "insecure_registries", "ca_file", "connections"),
+        *FOLLOWER_SETTINGS,
+    ),
 )
 @click.argument("name", required=False)
-def command(call: Call, name: str | None) -> None:
+@timeout_option
+def command(call: Call, name: str | None, timeout: float) -> None:
     """Go back to the last good bundle: its manifests become what the cluster reads again.
 
     NAME is the bundle's, and may be left out where only one was ever loaded. No bundle file is
@@ -35,7 +41,8 @@ def command(call: Call, name: str | None) -> None:
         ledger.lock(),
         RegistryClient(registry_options(call.settings)) as client,
         call.console.progress() as progress,
+        follower(call, {"rollback": name or ""}, timeout=timeout) as cluster,
     ):
         channels = partial(channel, call.settings, client)
-        report = Rollback(ledger, channels, progress).run(name)
+        report = Rollback(ledger, channels, progress, cluster).run(name)
     tell(call, report)

@@ -7,6 +7,9 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import click
+
+from petra.cli.durations import Duration
 from petra.errors import SettingError
 
 if TYPE_CHECKING:
@@ -21,6 +24,16 @@ if TYPE_CHECKING:
 FOLLOWER_SETTINGS: Final = ("kubeconfig", "flux_receiver", "flux_receiver_token")
 TOKEN_VARIABLE: Final = "PETRA_FLUX_RECEIVER_TOKEN"  # noqa: S105  # a name, no token
 
+#: How long a command that changes something waits for the cluster.
+timeout_option = click.option(
+    "--timeout",
+    type=Duration(),
+    default="10m",
+    show_default=True,
+    metavar="TIME",
+    help="How long the cluster's releases have to come to their end, where a cluster is named.",
+)
+
 _TOKEN_LIMIT: Final = 64 * 1024
 _HOME: Final = 2
 
@@ -33,7 +46,7 @@ def follower(
 
     Args:
         call: settings and console.
-        event: what a Receiver is told.
+        event: what a Receiver is told, as it stands when that is called.
         timeout: seconds that the releases have.
 
     Raises:

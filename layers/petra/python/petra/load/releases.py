@@ -181,8 +181,10 @@ def _pending(
         return _not_applied(seen.owner, published)
     if not (seen.handled or _has_handled(release, token)):
         text = "helm-controller has not handled this load's request yet"
-        at_work = _condition(release, "Reconciling").get("message")
-        text += f": {at_work}" if at_work else ""
+        at_work = _condition(release, "Reconciling")
+        if at_work.get("status") == "True":
+            reason, message = _told(at_work)
+            return Verdict(State.PROGRESSING, reason, f"{message}; {text}")
         return Verdict(State.PROGRESSING, "TokenNotHandled", text)
     return None
 
