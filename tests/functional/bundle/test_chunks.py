@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,13 +19,14 @@ from tests.functional.bundle.test_interrupts import running
 from tests.support.chunk_folders import Chunked, flip, sign_manifest
 from tests.support.command import assert_refused, names
 from tests.support.petra_process import Petra
-from tests.support.world import NAME, SIGNED, WORKER, World
+from tests.support.world import NAME, SIGNED, WORKER, World, layers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.command import Outcome, Run
+    from tests.support.front import Front
 
 FILE = f"{NAME}.tar.zst"
 KEY = ("--key", "ours.pub")
@@ -623,3 +625,118 @@ def test_a_custody_log_that_nobody_seals_is_warned_of(chunked: Chunked, petra: R
     assert outcome.status == 0
     assert "warning: the custody log is not sealed" in outcome.err
     assert_refused(petra("custody", "verify", "c.jsonl", *KEY), 3, "not sealed")
+
+
+@pytest.fixture
+def locked(world: World, petra: Run) -> World:
+    """A spec and its lock: what is made of them is always the same bytes."""
+    world.spec(*SIGNED, charts=[world.chart()])
+    assert petra("bundle", "lock", "-f", "bundle.yaml").status == 0
+    return world
+
+
+def test_create_writes_the_very_chunks_in_its_own_pass(
+    locked: World, create: Run, verify: Callable[..., Outcome]
+) -> None:
+    assert create("--locked").status == 0
+    whole = locked.bundle.read_bytes()
+    shutil.rmtree(locked.dist)
+    size = str(-(-len(whole) // COUNT))
+
+    outcome = create(
+        "--locked", "--chunks-to", "media", "--max-size", size, "--parity", "2", "--output", "json"
+    )
+
+    assert outcome.status == 0, outcome.err
+    made = Chunked(locked.folder / "media", locked.bundle)
+    assert outcome.json["bundle"] == "media"
+    assert outcome.json["digest"] == Digest.of(whole)
+    assert made.joined() == whole
+    assert len(made.chunks) == COUNT
+    for entry in made.manifest["chunks"]:
+        assert Digest.of((made.folder / entry["name"]).read_bytes()) == entry["digest"]
+    assert names(locked.dist) == []
+    assert verify(made, *KEY, "--provenance").status == 0
+    for path in made.chunks[:2]:
+        path.unlink()
+    assert verify(made).status == 0
+    assert made.joined() == whole
+
+
+def test_a_gzip_bundle_is_cut_in_the_pass_too(
+    locked: World, create: Run, verify: Callable[..., Outcome]
+) -> None:
+    options = ("--format", "tar.gz", "--chunks-to", "media", "--max-size", "20KiB")
+
+    assert create("--locked", *options).status == 0
+
+    made = Chunked(locked.folder / "media", locked.bundle)
+    assert made.manifest["bundle"]["name"] == f"{NAME}.tar.gz"
+    assert verify(made).status == 0
+
+
+def test_the_spec_may_ask_for_chunks(
+    world: World, create: Run, verify: Callable[..., Outcome]
+) -> None:
+    world.spec(WORKER, output={"chunks": {"maxSize": "20KiB", "parity": 1}})
+
+    assert create().status == 0
+
+    made = Chunked(world.dist / f"{NAME}.chunks", world.bundle)
+    assert names(world.dist) == [f"{NAME}.chunks"]
+    assert len(made.parity) == 1
+    assert verify(made).status == 0
+
+
+def test_flags_go_before_the_spec(world: World, create: Run) -> None:
+    world.spec(WORKER, output={"chunks": {"maxSize": "fat32", "parity": 1}})
+
+    assert create("--max-size", "30KiB", "--parity", "0", "--chunks-to", "media").status == 0
+
+    made = Chunked(world.folder / "media", world.bundle)
+    assert len(made.chunks) > 1
+    assert made.parity == []
+
+
+@pytest.mark.parametrize(
+    "flags", [("--chunks-to", "media"), ("--max-size", "1MiB"), ("--parity", "1")]
+)
+def test_flags_that_lack_their_others(world: World, create: Run, flags: tuple[str, ...]) -> None:
+    world.spec(WORKER)
+
+    assert_refused(create(*flags), 2, "--chunks-to DIR --max-size SIZE")
+
+
+def test_a_size_in_the_spec_that_is_none(world: World, create: Run) -> None:
+    world.spec(WORKER, output={"chunks": {"maxSize": "some"}})
+
+    assert_refused(create(), 2, "spec.output.chunks.maxSize", "fat32")
+
+
+def test_unsigned_chunks_are_not_made(world: World, create: Run) -> None:
+    world.spec(WORKER, output={"sign": False})
+
+    assert_refused(create("--chunks-to", "media", "--max-size", "fat32"), 2, "spec.output.sign")
+
+
+def test_a_create_that_fails_leaves_no_chunks(world: World, front: Front, create: Run) -> None:
+    world.spec(WORKER, host=front.host)
+    layer = layers_of(world, WORKER)[-1].digest
+    front.fault(f"GET .*{layer}", lambda _, good: replace(good, body=good.body[:-1] + b"x"))
+
+    outcome = create("--chunks-to", "media", "--max-size", "20KiB")
+
+    assert_refused(outcome, 3, layer)
+    assert not (world.folder / "media").exists()
+
+
+def test_create_keeps_the_custody_log(world: World, create: Run, petra: Run) -> None:
+    world.spec(WORKER)
+
+    created = create("--custody", "c.jsonl", "--output", "json")
+    assert create("--chunks-to", "m", "--max-size", "no", "--custody", "c.jsonl").status == 2
+
+    (stage,) = petra("custody", "verify", "c.jsonl", *KEY, "--output", "json").json["stages"]
+    (entry,) = stage["entries"]
+    assert entry["digests"] == {FILE: created.json["digest"]}
+    assert (entry["stage"], entry["action"], entry["verdict"]) == ("connected", "create", "ok")

@@ -24,11 +24,15 @@ from petra.errors import SizeMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeAlias
 
     from petra.archive.plan import Piece, Plan, Stored
     from petra.archive.sink import Sink
     from petra.content.progress import Progress
     from petra.content.protocols import ByteStream
+
+    #: Is handed a file's bytes, piece by piece in order.
+    Watch: TypeAlias = Callable[[memoryview | bytes], None]
 
 #: Buffers of all fetchers together: 42 MiB.
 WINDOW = 21
@@ -51,6 +55,7 @@ def pack(
     progress: Progress,
     store: BlobStore | None = None,
     fetchers: int = FETCHERS,
+    watch: Watch | None = None,
 ) -> Packed:
     """Write the archive that `plan` describes into `sink`, which the caller commits.
 
@@ -60,6 +65,7 @@ def pack(
         progress: told of each piece.
         store: gets a copy of each blob that it has not; None for no copies.
         fetchers: connections that fetch at once; more than WINDOW count as that many.
+        watch: is handed the whole file in order, on a thread of its own.
 
     Returns:
         The digest and size of the whole file, for the signature.
@@ -69,7 +75,7 @@ def pack(
         SizeMismatchError: a source gave fewer.
         PetraError: what the sources and the sink raise.
     """
-    packer = _Packer(plan, sink, progress, BlobCheck(store))
+    packer = _Packer(plan, sink, progress, BlobCheck(store), watch)
     try:
         return packer.run(min(fetchers, WINDOW))
     except BaseException:
@@ -80,8 +86,16 @@ def pack(
 
 
 class _Packer:
-    def __init__(self, plan: Plan, sink: Sink, progress: Progress, blobs: BlobCheck) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        sink: Sink,
+        progress: Progress,
+        blobs: BlobCheck,
+        watch: Watch | None,
+    ) -> None:
         self._plan = plan
+        self._watch = watch
         self._sink = sink
         self._progress = progress
         self._file = Hasher()
@@ -97,6 +111,8 @@ class _Packer:
         stages: list[Callable[[Slot], None]] = [self.blobs.take, self._hash_file]
         if self._plan.framing.needs_crc:
             stages.append(self._sum_content)
+        if watch := self._watch:
+            stages.append(lambda slot: watch(slot.output))
         Pipeline(self._make, stages, slots).run(self._runs(share))
         self._finish()
         return Packed(self._file.digest(), self._size)
@@ -104,6 +120,8 @@ class _Packer:
     def _finish(self) -> None:
         end = self._plan.close_file(self._crc)
         self._file.update(end)
+        if self._watch:
+            self._watch(end)
         self._sink.write_at(self._size, end)
         self._size += len(end)
         if self._size != self._plan.size:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from petra.archive import members
 from petra.archive.framing import framing
@@ -40,12 +40,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from petra.archive.blobs import BlobStore
-    from petra.archive.writer import Packed
+    from petra.archive.sink import Sink
+    from petra.archive.writer import Packed, Watch
     from petra.bundle.images import ResolvedImage
     from petra.bundle.lock import Lock
     from petra.bundle.needs import Settled
     from petra.bundle.resolve import Resolution, Sources
     from petra.bundle.spec import ImageSpec, Spec
+    from petra.content.digest import Digest
     from petra.content.progress import Progress
     from petra.trust.policy import SignaturePolicy
     from petra.trust.signer import Signer
@@ -87,6 +89,49 @@ class Prepared:
     lock: Lock
 
 
+class Place(Protocol):
+    """What a bundle is written to, in one pass.
+
+    Attributes:
+        sink: takes its bytes.
+        watch: is handed them in order; None where nobody needs them.
+    """
+
+    sink: Sink
+    watch: Watch | None
+
+    def sign(
+        self, digest: Digest, signer: Signer, statement: bytes, progress: Progress, /
+    ) -> tuple[Path, ...]:
+        """Sign the bundle, all of which was written; not yet committed.
+
+        Returns:
+            The paths of ``.sig``, ``.sigstore.json`` and ``.intoto.json``.
+        """
+        ...
+
+
+class FilePlace:
+    """One file, and its signatures beside it.
+
+    Args:
+        path: the file.
+        size: its length in bytes.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self.sink: Sink = FileSink(path, size)
+        self.watch: Watch | None = None
+
+    def sign(
+        self, digest: Digest, signer: Signer, statement: bytes, progress: Progress
+    ) -> tuple[Path, ...]:
+        """Write the signatures; see :class:`Place`."""
+        del progress  # nothing here takes long
+        return write_signatures(self._path, digest, signer, statement)
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What is written, and how.
@@ -98,6 +143,7 @@ class Output:
         store: takes a copy of each blob that it has not; None for no copies.
         fetchers: connections that fetch at once.
         flags: what the caller chose beside the spec; the provenance tells it.
+        place: opens what it is written to, given path and size.
     """
 
     path: Path
@@ -106,6 +152,7 @@ class Output:
     store: BlobStore | None = None
     fetchers: int = FETCHERS
     flags: Mapping[str, bool | str] = field(default_factory=dict)
+    place: Callable[[Path, int], Place] = FilePlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,17 +303,20 @@ def create(
     plan = Plan(bundle_members(contents), time, framing(output.form))
     # Before the window is allocated: unsealing a key takes 64 MiB for a moment.
     who = signer.result() if signer else None
-    sink = FileSink(path, plan.size)
+    place = output.place(path, plan.size)
     try:
         progress.on_start(path.name, plan.size)
-        packed = pack(plan, sink, progress, output.store, output.fetchers)
+        packed = pack(plan, place.sink, progress, output.store, output.fetchers, place.watch)
         # The signatures come first: a bundle is never there unsigned.
-        statement = _statement(plan, packed, output) if who else None
-        written = write_signatures(path, packed.digest, who, statement) if who else ()
-        sink.commit()
+        written = (
+            place.sign(packed.digest, who, _statement(plan, packed, output), progress)
+            if who
+            else ()
+        )
+        place.sink.commit()
         progress.on_done()
     finally:
-        sink.abort()
+        place.sink.abort()
     if not who:
         remove_signatures(path)
     return Created(path, packed, contents, written[:2], written[2] if written else None)

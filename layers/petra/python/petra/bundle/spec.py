@@ -97,6 +97,18 @@ class PlatformSpec(Model):
     )
 
 
+class ChunksSpec(Model):
+    """How the bundle is cut into chunks."""
+
+    max_size: Text = Field(
+        description="The most bytes of a chunk: 100MiB, 4GB …, or fat32, dvd, clamav, 1000MiB, "
+        "95MiB."
+    )
+    parity: int = Field(
+        0, ge=0, le=127, description="Parity chunks: as many lost ones of a group can be rebuilt."
+    )
+
+
 class OutputSpec(Model):
     """What is written, and which steps are taken."""
 
@@ -110,6 +122,10 @@ class OutputSpec(Model):
     )
     format: Literal["tar.zst", "tar.gz"] = Field(
         "tar.zst", description="tar.zst, or tar.gz for guards that know no zstd."
+    )
+    chunks: ChunksSpec | None = Field(
+        None,
+        description="Write a folder of chunks, NAME-VERSION.chunks, instead of one file.",
     )
 
 

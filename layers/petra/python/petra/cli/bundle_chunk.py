@@ -70,7 +70,7 @@ def command(
         keys = public_keys(bundle_key) if bundle_key else [signer.public_key]
         check = _checker(path, keys)
         with (
-            custody(call, "connected", "chunk", signer) as digests,
+            custody(call, "connected", "chunk", lambda: signer) as digests,
             call.console.progress() as progress,
         ):
             manifest = chunk(source, path.name, options, check, signer, progress)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from petra.cli.chunk_options import chunk_flags, chunk_options
 from petra.cli.command import file_option, petra_command
+from petra.cli.custody import CUSTODY_SETTINGS, custody
 from petra.cli.evidence import early_scanner, evidence_rules, gather_evidence, scanning, tell_of
 from petra.cli.output import human_size
 from petra.cli.policy_files import POLICY_SETTINGS, read_policy, trust_beside, trusted_root
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor, Future
 
-    from petra.bundle.create import Created, Request
+    from petra.bundle.create import Created, Place, Request
     from petra.bundle.evidence_rules import EvidenceRules
     from petra.bundle.metadata import PolicyRecord
     from petra.bundle.spec import ImageSpec, Spec
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from petra.cli.settings import Settings
     from petra.cli.spec_files import SpecFile
     from petra.scan.grype import GrypeScanner
+    from petra.transfer.chunking import ChunkOptions
     from petra.trust.policy import SignaturePolicy
     from petra.trust.root import TrustedRoot
     from petra.trust.signer import Signer
@@ -43,7 +47,15 @@ if TYPE_CHECKING:
 
 @petra_command(
     "create",
-    settings=("key", "image_key", *POLICY_SETTINGS, "output_dir", "store", *REGISTRY_SETTINGS),
+    settings=(
+        "key",
+        "image_key",
+        *POLICY_SETTINGS,
+        "output_dir",
+        "store",
+        *CUSTODY_SETTINGS,
+        *REGISTRY_SETTINGS,
+    ),
 )
 @file_option("The spec, a bundle.yaml.", metavar="SPEC")
 @click.option(
@@ -58,17 +70,20 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Go on although a bundled release needs an image that the spec lacks.",
 )
-def command(
+@chunk_flags
+def command(  # one for each option
     call: Call,
     file: str,
     form: str | None,
     locked: bool,  # noqa: FBT001  # a flag
     allow_missing_images: bool,  # noqa: FBT001  # a flag
+    **chunks: Any,
 ) -> None:
     """Make a bundle from a spec: resolve, verify, pack and sign.
 
     Writes DIR/NAME-VERSION.tar.zst with its signatures .sig and .sigstore.json, and its signed
-    provenance .intoto.json. Nothing shows under these names before all of it is well.
+    provenance .intoto.json. Nothing shows under these names before all of it is well. With
+    --chunks-to the bundle is written as a folder of chunks instead, in the same pass.
     """
     with ThreadPoolExecutor(2) as pool:
         early = _unseal_early(call.settings, pool)
@@ -77,10 +92,16 @@ def command(
         signer = _signer(call.settings, spec.spec, pool, early)
         rules = _rules(call.settings, spec)
         scanner = early_scanner(rules.evidence, pool)
+        folder = Path(call.settings.output_dir or spec.spec.spec.output.dir)
+        cut = chunk_options(spec.spec, folder, chunks)
         asked = request(spec, call.settings, locked=lock, allow_missing=allow_missing_images)
-        with asked as wanted:
-            making = _Making(wanted, signer, rules, scanner)
+        sealer = signer.result if signer else None
+        with asked as wanted, custody(call, "connected", "create", sealer) as digests:
+            making = _Making(wanted, signer, rules, scanner, cut)
             created = _create(call, spec.spec, making, form)
+            digests[created.path.name] = created.packed.digest
+    if cut:
+        created = replace(created, path=cut.folder)
     value = _value(created)
     call.console.result(value, "\n".join(f"{name:10} {text}" for name, text in _lines(created)))
 
@@ -93,11 +114,13 @@ class _Making:
     signer: Future[Signer] | None
     rules: _Rules
     scanner: Future[GrypeScanner] | None
+    cut: ChunkOptions | None
 
 
 def _create(call: Call, spec: Spec, making: _Making, form: str | None) -> Created:
     from petra.archive.writer import FETCHERS  # noqa: PLC0415  # start-up time
     from petra.bundle.create import (  # noqa: PLC0415  # start-up time
+        FilePlace,
         Output,
         accepted,
         check_images,
@@ -109,6 +132,7 @@ def _create(call: Call, spec: Spec, making: _Making, form: str | None) -> Create
 
     form = form or spec.spec.output.format
     folder = Path(call.settings.output_dir or spec.spec.output.dir)
+    folder = making.cut.folder if making.cut else folder
     wanted, rules = making.wanted, making.rules
     with call.console.progress() as progress:
         progress.on_start("resolving")
@@ -149,8 +173,15 @@ def _create(call: Call, spec: Spec, making: _Making, form: str | None) -> Create
             wanted.sources.store,
             call.settings.connections or FETCHERS,
             flags,
+            partial(_chunk_place, making.cut) if making.cut else FilePlace,
         )
         return create(contents, output, making.signer, progress)
+
+
+def _chunk_place(options: ChunkOptions, path: Path, size: int) -> Place:
+    from petra.transfer.chunking import ChunkPlace  # noqa: PLC0415  # start-up time
+
+    return ChunkPlace(options, path, size)
 
 
 def _unseal_early(settings: Settings, pool: Executor) -> Future[Signer] | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from petra.errors import PetraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from petra.cli.command import Call
     from petra.content.digest import Digest
@@ -22,7 +22,7 @@ CUSTODY_SETTINGS = ("custody", "custody_key")
 
 @contextmanager
 def custody(
-    call: Call, stage: str, action: str, signer: Signer | None = None
+    call: Call, stage: str, action: str, signer: Callable[[], Signer] | None = None
 ) -> Iterator[dict[str, Digest]]:
     """Write what the block does to the custody log, if there is one, and seal the stage.
 
@@ -30,7 +30,7 @@ def custody(
         call: its settings name the log, and the key that seals it.
         stage: where on the way this is.
         action: what is done.
-        signer: who seals, where the settings name no key for it.
+        signer: gives who seals, where the settings name no key for it.
 
     Yields:
         Where the block puts the digests that it acted on, by name.
@@ -47,21 +47,22 @@ def custody(
     from petra.transfer.custody import CustodyLog  # noqa: PLC0415  # as above
 
     named = call.settings.custody_key
-    sealer = signer_from(named) if named else signer
+    sealer = (lambda: signer_from(named)) if named else signer
     log = CustodyLog(Path(path))
     try:
         yield digests
     except PetraError as error:
         log.append(stage, action, digests, "refused", reason=error.message)
-        _seal(call, log, stage, sealer)
+        with suppress(PetraError):  # the key may be what is wrong
+            _seal(call, log, stage, sealer)
         raise
     log.append(stage, action, digests)
     _seal(call, log, stage, sealer)
 
 
-def _seal(call: Call, log: CustodyLog, stage: str, signer: Signer | None) -> None:
+def _seal(call: Call, log: CustodyLog, stage: str, signer: Callable[[], Signer] | None) -> None:
     if signer:
-        log.seal(stage, signer)
+        log.seal(stage, signer())
     else:
         call.console.warn(
             "the custody log is not sealed: give --custody-key, or its end proves nothing"

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from petra.archive.sink import Sink
     from petra.archive.source import Source
+    from petra.archive.writer import Watch
     from petra.content.progress import Progress
     from petra.transfer.aside import AsideFile
     from petra.transfer.manifest import ChunkManifest
@@ -161,6 +163,30 @@ class ChunkSink:
     def abort(self) -> None:
         """Remove what was written. Safe to call at any time, also after :meth:`commit`."""
         self._aside.abort()
+
+
+class ChunkPlace:
+    """Chunks as what ``create`` writes to; see :class:`petra.bundle.create.Place`.
+
+    Args:
+        options: how the bundle is cut.
+        path: what the bundle would be called in the chunk folder.
+        size: its length in bytes.
+    """
+
+    def __init__(self, options: ChunkOptions, path: Path, size: int) -> None:
+        self._path = path
+        self._chunks = ChunkSink(path.name, size, options)
+        self.sink: Sink = self._chunks
+        self.watch: Watch | None = self._chunks.watch
+
+    def sign(
+        self, digest: Digest, signer: Signer, statement: bytes, progress: Progress
+    ) -> tuple[Path, ...]:
+        """Make parity, manifest and all signatures."""
+        beside = signed_files(self._path.name, digest, signer, statement)
+        self._chunks.seal(digest, beside, signer, progress)
+        return tuple(map(self._path.with_name, beside))
 
 
 def _refuse_used(folder: Path) -> None:
