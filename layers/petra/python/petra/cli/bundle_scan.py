@@ -11,6 +11,8 @@ import click
 from petra.cli.bundle_inspect import UNVERIFIED
 from petra.cli.command import file_option, petra_command
 from petra.cli.opening import open_source, verified
+from petra.cli.policy_files import read_policy
+from petra.cli.rescan_rules import NONE, flag_rules, policy_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,17 +21,15 @@ if TYPE_CHECKING:
     from petra.archive.reader import ArchiveReader
     from petra.bundle.metadata import Metadata
     from petra.cli.command import Call
-    from petra.scan.gate import Gate
+    from petra.cli.rescan_rules import RescanRules
     from petra.scan.grype import GrypeScanner
     from petra.scan.model import Finding, ScanResult
     from petra.scan.verdict import ScanVerdict
-    from petra.scan.waivers import Waivers
 
 _SEVERITIES: Final = ("negligible", "low", "medium", "high", "critical")
-_NONE: Final = "none"
 
 
-@petra_command("scan", settings=("verify_key",))
+@petra_command("scan", settings=("verify_key", "policy"))
 @file_option("The bundle, or its chunk folder.")
 @click.option(
     "--signature",
@@ -52,7 +52,7 @@ _NONE: Final = "none"
 )
 @click.option(
     "--fail-on",
-    type=click.Choice([*_SEVERITIES, _NONE]),
+    type=click.Choice([*_SEVERITIES, NONE]),
     default="high",
     show_default=True,
     help="Refuse findings of this severity and worse, and of an unknown one.",
@@ -77,7 +77,8 @@ def command(call: Call, file: str, signature: str | None, sbom_only: bool, **opt
     Each image is scanned by its SBOM in the bundle; one that has none is read out of the bundle in
     place, and grype unpacks what it needs into its own temporary folder. What was not known when
     the bundle was made is shown as new. With a key the bundle is verified first; without one
-    everything shown is marked UNVERIFIED. Exit status 3 says that there are findings to stop at.
+    everything shown is marked UNVERIFIED. Under a policy its rules for scans decide, and not the
+    flags. Exit status 3 says that there are findings to stop at.
     """
     from datetime import UTC, datetime  # noqa: PLC0415  # start-up time
 
@@ -85,9 +86,9 @@ def command(call: Call, file: str, signature: str | None, sbom_only: bool, **opt
     from petra.scan.scanner import scan_all  # noqa: PLC0415  # as above
 
     now = datetime.now(UTC)
-    gate = _gate(options)
-    waivers = _waivers(options["vex"])
-    scanner = _scanner(options, now)
+    policy = read_policy(call.settings)
+    rules = policy_rules(policy) if policy else flag_rules(options)
+    scanner = _scanner(options["db"], rules, now)
     with (
         _opened(call, file, signature) as (reader, metadata),
         BundleImages(reader, metadata) as images,
@@ -95,42 +96,17 @@ def command(call: Call, file: str, signature: str | None, sbom_only: bool, **opt
         call.console.note(f"scanning with {_described(scanner, now)}")
         results = scan_all(scanner, images.jobs(layers=not sbom_only))
         known = images.recorded()
-    found = _Found(metadata, scanner, results, known, gate, waivers, now)
+    found = _Found(metadata, scanner, results, known, rules, now)
     found.tell(call, file)
 
 
-def _gate(options: dict[str, Any]) -> Gate | None:
-    from datetime import timedelta  # noqa: PLC0415  # start-up time
-
-    from petra.scan.gate import Gate  # noqa: PLC0415  # as above
-    from petra.scan.model import Severity  # noqa: PLC0415  # as above
-
-    if options["fail_on"] == _NONE:
-        return None
-    grace = None if options["grace"] is None else timedelta(days=options["grace"])
-    severity = Severity.parse(options["fail_on"])
-    return Gate.at_least(severity, fixable_only=options["fixable_only"], grace=grace)
-
-
-def _waivers(files: Sequence[str]) -> Waivers:
-    from petra.cli.files import read_file  # noqa: PLC0415  # start-up time
-    from petra.scan.openvex import DOCUMENT_LIMIT, load_openvex  # noqa: PLC0415  # as above
-    from petra.scan.waivers import Waivers  # noqa: PLC0415  # as above
-
-    return Waivers(
-        documents=[load_openvex(read_file(one, limit=DOCUMENT_LIMIT), where=one) for one in files]
-    )
-
-
-def _scanner(options: dict[str, Any], now: datetime) -> GrypeScanner:
-    from datetime import timedelta  # noqa: PLC0415  # start-up time
-
-    from petra.scan.grype import GrypeScanner, default_database  # noqa: PLC0415  # as above
+def _scanner(database: str | None, rules: RescanRules, now: datetime) -> GrypeScanner:
+    from petra.scan.grype import GrypeScanner, default_database  # noqa: PLC0415  # start-up time
 
     return GrypeScanner(
-        Path(options["db"]) if options["db"] else default_database(),
-        max_age=timedelta(days=options["max_db_age"]),
-        dates=options["grace"] is not None,
+        Path(database) if database else default_database(),
+        max_age=rules.max_age,
+        dates=rules.dated,
         now=now,
     )
 
@@ -177,20 +153,18 @@ class _Found:
         scanner: GrypeScanner,
         results: Sequence[ScanResult],
         known: dict[Any, ScanResult],
-        gate: Gate | None,
-        waivers: Waivers,
+        rules: RescanRules,
         now: datetime,
     ) -> None:
         from petra.cli.rescan import news  # noqa: PLC0415  # start-up time
-        from petra.scan.verdict import evaluate, unused_waivers  # noqa: PLC0415  # as above
 
         self._metadata = metadata
         self._scanner = scanner.describe().to_json(now)
         self._head = _described(scanner, now)
         self._results = results
         self._news = [news(one, known.get(one.subject.digest)) for one in results]
-        self._verdicts = [evaluate(one, gate, waivers, now) for one in results] if gate else []
-        self._unused = unused_waivers(waivers, self._verdicts) if gate else []
+        self._verdicts = [rules.decide(one, now) for one in results]
+        self._unused = rules.unused()
 
     def tell(self, call: Call, file: str) -> None:
         """Print it; refuse if the gate does."""
@@ -200,7 +174,7 @@ class _Found:
         known = call.settings.verify_key is not None
         refusal = None
         try:
-            require_all(self._verdicts)
+            require_all(self._decided)
         except PolicyError as error:
             refusal = error
         for line in self._unused:
@@ -215,14 +189,14 @@ class _Found:
             new = self._news[place]
             image = result.to_json()
             image["new"] = None if new is None else [finding.to_json() for finding in new]
-            if self._verdicts:
-                image["verdict"] = self._verdicts[place].to_json()
+            if verdict := self._verdicts[place]:
+                image["verdict"] = verdict.to_json()
             images.append(image)
         return {
             "name": self._metadata.name,
             "version": self._metadata.version,
             "scanner": self._scanner,
-            "allowed": all(one.allowed for one in self._verdicts) if self._verdicts else None,
+            "allowed": all(one.allowed for one in self._decided) if self._decided else None,
             "images": images,
             "unusedWaivers": self._unused,
         }
@@ -230,10 +204,11 @@ class _Found:
     def _lines(self) -> Iterator[str]:
         yield f"{self._metadata.name} {self._metadata.version}  scanned with {self._head}"
         for place, result in enumerate(self._results):
-            yield from self._image(result, self._news[place], self._verdict(place))
+            yield from self._image(result, self._news[place], self._verdicts[place])
 
-    def _verdict(self, place: int) -> ScanVerdict | None:
-        return self._verdicts[place] if self._verdicts else None
+    @property
+    def _decided(self) -> list[ScanVerdict]:
+        return [verdict for verdict in self._verdicts if verdict]
 
     def _image(
         self,
