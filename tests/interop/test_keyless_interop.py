@@ -8,13 +8,19 @@ cosign: it has no such policy.
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from petra.trust.keyless import KeylessPolicy
+from petra.trust.root import TrustedRoot
 from tests.support.cosign_layout import ask_cosign
-from tests.support.keyless import FORMS
+from tests.support.fake_sigstore import AUTHORITY, CERTIFICATE_LOG, DAY, LOG, TIME
+from tests.support.keyless import FORMS, SUBJECT, make
+from tests.support.keyless_case import SIGNER
 from tests.support.keyless_cases import CASES
+from tests.support.signing import public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,6 +121,42 @@ def test_cosign_agrees_or_differs_as_the_tables_say(
     expected = (petra or _differs(LAXER, case, form)) and not _differs(STRICTER, case, form)
     assert (ended.returncode == 0) == expected, ended.stderr
     assert ended.returncode in (0, 1)  # an answer, not a mistaken call
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_trusted_root_that_cosign_wrote_is_as_good_as_ours(
+    tools: Callable[[str], Path], tmp_path: Path, form: Form
+) -> None:
+    root = _root_by_cosign(tools("cosign"), tmp_path)
+    policy = KeylessPolicy((SIGNER,), root, None, TIME + DAY)
+    document = make(form)
+    if form in _ATTESTED:
+        assert policy.attested([SUBJECT.digest], [document], where="image").statements
+    else:
+        assert policy.evaluate(SUBJECT, [document], where="image").verified
+    ended = ask_cosign(tools("cosign"), tmp_path / "asked", form, document, root, SIGNER)
+    assert ended.returncode == 0, ended.stderr
+
+
+def _root_by_cosign(cosign: Path, folder: Path) -> TrustedRoot:
+    (folder / "chain.pem").write_bytes(AUTHORITY.chain)
+    for log in (LOG, CERTIFICATE_LOG):
+        (folder / f"{log.name}.pub").write_bytes(public(log.key).pem)
+    start = "start-time=2025-06-01T00:00:00Z"
+    chain, rekor, ctfe = (folder / one for one in ("chain.pem", "rekor.pub", "ctfe.pub"))
+    subprocess.run(
+        [
+            *(cosign, "trusted-root", "create", f"--out={folder / 'made.json'}"),
+            f"--fulcio=url=https://ca.example,certificate-chain={chain},{start}",
+            f"--rekor=url=https://rekor.example,public-key={rekor},{start}",
+            f"--ctfe=url=https://ctfe.example,public-key={ctfe},{start}",
+        ],
+        check=True,
+        capture_output=True,
+        env={"HOME": str(folder), "PATH": ""},
+    )
+    (folder / "asked").mkdir()
+    return TrustedRoot.parse((folder / "made.json").read_bytes(), where="made.json")
 
 
 def test_the_tables_name_cases_that_there_are() -> None:

@@ -73,6 +73,12 @@ def test_a_period_holds_both_its_ends() -> None:
     assert not Period(last).covers(first)
 
 
+def test_a_period_that_is_open_may_say_so_with_null() -> None:
+    value = document()
+    value["tlogs"][0]["publicKey"]["validFor"]["end"] = None
+    assert parse(value).logs == TrustedRoot.pinned().logs
+
+
 def test_a_log_with_a_key_of_an_unknown_kind_is_passed_over() -> None:
     value = document()
     value["tlogs"][1]["publicKey"]["rawBytes"] = "AAAA"

@@ -14,6 +14,7 @@ trusted root, and opens no connection. It leaves out, and :func:`verify_bundle` 
    in a bundle, one good one is enough for sigstore-python, and it does not say which.
 
 Importing this does not load sigstore; verifying does, which takes longer than verifying itself.
+(urllib3, which comes with it, tries out a loopback socket when it is first loaded. That is all.)
 """
 
 from __future__ import annotations

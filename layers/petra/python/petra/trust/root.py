@@ -213,8 +213,8 @@ def _log(value: Any) -> Log | None:
 
 
 def _period(value: Any) -> Period:
-    start = _time(value["start"])
-    return Period(start, _time(value["end"]) if "end" in value else None)
+    start, end = _time(value["start"]), value.get("end")
+    return Period(start, None if end is None else _time(end))  # some write null, some nothing
 
 
 def _time(text: str) -> datetime:
