@@ -19,6 +19,7 @@ from petra.bundle.platform import (
 )
 from petra.content.digest import Digest
 from petra.content.progress import NoProgress
+from petra.errors import ToolError
 from petra.helm.images import images_in_manifests
 from petra.helm.template import KUBE_VERSION
 from petra.load.bootstrap import FirstSource, K3sBootstrap, K3sFolders
@@ -52,14 +53,21 @@ def pinned(helm: Path, charts: dict[tuple[str, str], bytes]) -> tuple[PlatformFi
     return apply_overrides(FILES, needed, lock), expected
 
 
-@pytest.fixture
-def written(tools: Callable[[str], Path], tmp_path: Path) -> tuple[Path, set[str]]:
-    """The folder of manifests of a bundle with the real Cilium, and the images that it needs."""
+def bootstrap(
+    helm: Path, tmp_path: Path, flux: bytes, *, bundled: bytes | None = None
+) -> tuple[K3sBootstrap, Path, set[str]]:
+    """Return what puts the real Cilium there, the folder of manifests, and the images needed.
+
+    Args:
+        helm: the program.
+        tmp_path: takes everything.
+        flux: the chart of Flux that images are looked for in.
+        bundled: the one in the bundle, where it is another one.
+    """
     cilium = real_chart("cilium-1.16.5.tgz").read_bytes()
-    flux = chart("flux2", "2.18.3")
     charts = {("cilium", "1.16.5"): cilium, ("flux2", "2.18.3"): flux}
-    files, images = pinned(tools("helm"), charts)
-    bundle = open_bundle(tmp_path, charts=list(charts.values()), platform=files.files)
+    files, images = pinned(helm, charts)
+    bundle = open_bundle(tmp_path, charts=[cilium, bundled or flux], platform=files.files)
     source = FirstSource(
         RegistryPlace.repository("oci://registry.local:5000/platform"),
         "stable",
@@ -67,8 +75,15 @@ def written(tools: Callable[[str], Path], tmp_path: Path) -> tuple[Path, set[str
         signing.public(signing.key(OURS)),
     )
     folders = K3sFolders(tmp_path / "var", tmp_path / "etc")
-    K3sBootstrap(bundle, folders, source).load(NoProgress())
-    return folders.manifests, images
+    return K3sBootstrap(bundle, folders, source, helm=helm), folders.manifests, images
+
+
+@pytest.fixture
+def written(tools: Callable[[str], Path], tmp_path: Path) -> tuple[Path, set[str]]:
+    """The folder of manifests of a bundle with the real Cilium, and the images that it needs."""
+    first, folder, images = bootstrap(tools("helm"), tmp_path, chart("flux2", "2.18.3"))
+    first.load(NoProgress())
+    return folder, images
 
 
 def documents(folder: Path) -> list[dict[str, Any]]:
@@ -127,3 +142,40 @@ def test_flux_s_schemas_accept_the_first_source_and_kustomizations(
         *("Namespace/flux-system", "HelmChart/cilium", "HelmChart/flux"),
         "Secret/petra-platform-key",
     ]
+
+
+def test_helm_shows_that_every_image_has_its_digest(
+    tools: Callable[[str], Path], tmp_path: Path
+) -> None:
+    first, _, _ = bootstrap(tools("helm"), tmp_path, chart("flux2", "2.18.3"))
+
+    assert first.survey().notes == ()
+
+
+def test_an_image_that_no_value_reaches_is_named(
+    tools: Callable[[str], Path], tmp_path: Path
+) -> None:
+    pod = b"""apiVersion: v1
+kind: Pod
+metadata: {name: fixed}
+spec: {containers: [{name: main, image: "registry.example/team/fixed:1.0"}]}
+"""
+    flux = chart("flux2", "2.18.3", {"templates/pod.yaml": pod})
+
+    (note,) = bootstrap(tools("helm"), tmp_path, flux)[0].survey().notes
+
+    assert note.startswith("registry.example/team/fixed:1.0 of flux is asked for by tag")
+
+
+def test_a_chart_that_does_not_take_the_values_is_refused_before_anything_is_written(
+    tools: Callable[[str], Path], tmp_path: Path
+) -> None:
+    fails = b'{{ fail "these values do not fit" }}\n'
+    broken = chart("flux2", "2.18.3", {"templates/x.yaml": fails})
+    good = chart("flux2", "2.18.3")
+    first, folder, _ = bootstrap(tools("helm"), tmp_path, good, bundled=broken)
+
+    with pytest.raises(ToolError, match="do not fit"):
+        first.survey()
+
+    assert not folder.exists()

@@ -126,6 +126,7 @@ def _bootstrap(
     settings: Settings, bundle: OpenBundle, others: Sequence[Destination]
 ) -> Destination:
     """Open the folders of a fresh server: it is told of where the other parts go."""
+    from petra.helm.template import find_helm  # noqa: PLC0415  # start-up time
     from petra.load.bootstrap import FirstSource, K3sBootstrap, K3sFolders  # noqa: PLC0415  # start-up time
     from petra.load.manifest_registry import ManifestRegistry  # noqa: PLC0415  # as above
 
@@ -141,7 +142,8 @@ def _bootstrap(
     local = _local(settings)
     place = manifests.place.seen_at(settings.cluster_registry)
     source = FirstSource(place, manifests.channel, local, manifests.public_key)
-    return K3sBootstrap(bundle, folders, source, _mirror_rules(settings, others))
+    rules = _mirror_rules(settings, others)
+    return K3sBootstrap(bundle, folders, source, rules, helm=find_helm())
 
 
 def _mirror_rules(settings: Settings, others: Sequence[Destination]) -> bytes | None:

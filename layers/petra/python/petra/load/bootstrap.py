@@ -12,6 +12,7 @@ from petra.content.digest import Digest
 from petra.encoding.yaml import dump_yaml
 from petra.errors import NotFoundError, StorageError, UsageError
 from petra.helm.chart import inspect_chart
+from petra.helm.template import rendered_images
 from petra.helm.versions import same_version
 from petra.load import k3s_objects as objects
 from petra.load.chart_files import bundled_charts
@@ -105,6 +106,8 @@ class K3sBootstrap:
         folders: k3s's.
         source: where Flux finds the manifests.
         registries: the mirror rules, a ``registries.yaml``; None where nodes need none.
+        helm: the program that shows whether the charts take the values and the digests; None to
+            go without.
 
     Raises:
         UsageError: the bundle lacks Cilium, Flux or manifests.
@@ -119,11 +122,15 @@ class K3sBootstrap:
         folders: K3sFolders,
         source: FirstSource,
         registries: bytes | None = None,
+        *,
+        helm: Path | None = None,
     ) -> None:
         self.name = f"k3s:{folders.data}"
         self._folders = folders
         self._source = source
+        self._helm = helm
         self._notes: list[str] = []
+        self._charts = self._first_charts(bundle, platform_files(bundle))
         self._files = self._make(bundle, registries)
 
     def survey(self) -> Survey:
@@ -132,6 +139,7 @@ class K3sBootstrap:
         Raises:
             StorageError: a file there cannot be read.
             NoSpaceError: it does not fit.
+            ToolError: helm cannot render a chart with its values.
         """
         present = [_same(path, data) for path, data in self._files.items()]
         sizes = [len(data) for data in self._files.values()]
@@ -144,7 +152,7 @@ class K3sBootstrap:
             present=sum(present),
             bytes_total=sum(sizes),
             bytes_to_send=to_send,
-            notes=(*self._notes, *self._replacing()),
+            notes=(*self._notes, *self._replacing(), *self._unpinned()),
         )
 
     def load(self, progress: Progress) -> Loaded:
@@ -172,7 +180,7 @@ class K3sBootstrap:
     def _make(self, bundle: OpenBundle, registries: bytes | None) -> dict[Path, bytes]:
         """Return every file by path, in the order in which they are written."""
         files = local_manifests(bundle, self._source.local)
-        charts = self._first_charts(bundle, platform_files(bundle))
+        charts = self._charts
         config, manifests = self._folders.config, self._folders.manifests
         made: dict[Path, bytes] = {}
         if registries is not None:
@@ -250,6 +258,22 @@ class K3sBootstrap:
             f"{path.name} changes: a running k3s upgrades that release by itself; once Flux "
             "manages it, load without --bootstrap instead"
             for path in changed
+        ]
+
+    def _unpinned(self) -> list[str]:
+        """Name the images that the charts ask for without a digest, as far as helm shows them."""
+        return [
+            f"{image.reference} of {chart.release} is asked for by tag: its chart has no value "
+            "that takes the digest"
+            for chart in (self._charts if self._helm else ())
+            for image in rendered_images(
+                chart.data,
+                helm=self._helm,
+                values=chart.values,
+                release_name=chart.release,
+                namespace=chart.namespace,
+            ).images
+            if "@" not in image.reference
         ]
 
     def _next(self) -> list[str]:
