@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from bench.charts import chart_repository
 from bench.environment import cache, ensure_pushed, ensure_update_pushed, write_spec
 from bench.measure import Command, Comparison, compare
+from tests.support.docker_registry import running_registry
 from tests.support.processes import Server
 
 if TYPE_CHECKING:
@@ -208,6 +210,69 @@ def _served(bench: Bench, images: ImageSet) -> Iterator[str]:
         yield server.wait_for_log(r"(127\.0\.0\.1:[1-9]\d*)")
 
 
+def load(bench: Bench) -> Iterator[Comparison]:
+    """Images into an emptied registry, and again with one new layer, against crane push."""
+    images = bench.images()
+    storage = bench.work / "load" / "storage"
+    with tempfile.TemporaryDirectory() as folder:
+        program = bench.toolbox.find("docker-registry")
+        with running_registry(program, Path(folder), storage=storage) as registry:
+            ours = _load(bench, images, registry.host, storage)
+            pushes = [
+                _crane_push(bench, images, registry.host, storage),
+                _crane_push_index(bench, images, registry.host, storage),
+            ]
+            comparison = compare("load", [ours, *pushes], pairs=bench.pairs, goal=0.8)
+            written = comparison.series[0].median("written") / 1e6
+            peak = comparison.series[0].peak() / (1 << 20)
+            note = f"peak {peak:.0f} MiB (goal 128), {written:.1f} MB of scratch (goal 0)"
+            yield Comparison(comparison.name, comparison.series, comparison.goal, note)
+            changed = ensure_update_pushed(bench.host, images, bench.scale)
+            second = _load(bench, changed, registry.host)
+            second = Command("second load, one new layer", second.arguments, (), second.environment)
+            label = "first load, all that it has"
+            first = Command(label, ours.arguments, ours.outputs, ours.environment)
+            yield compare(
+                "second load", [second, first], pairs=bench.pairs, warm_up=0, in_order=True
+            )
+
+
+def _load(bench: Bench, images: ImageSet, host: str, *outputs: Path) -> Command:
+    """Return the call that loads the images of a bundle that was verified."""
+    arguments = (sys.executable, "-m", "bench.load", bench.bundle(images))
+    uri = f"registry://{host}/bench"
+    return Command("petra load, verified before", [*arguments, uri], outputs, _ENVIRONMENT)
+
+
+def _crane_push(bench: Bench, images: ImageSet, host: str, *outputs: Path) -> Command:
+    """Return the calls that push each image from a layout of its own, made outside the clock."""
+    crane = str(bench.toolbox.find("crane"))
+    lines = []
+    for number, reference in enumerate(images.references(bench.host)):
+        layout = _layout(bench, images, str(number), reference)
+        there = f"{host}/bench/{reference.partition('/')[2]}"
+        lines.append(shlex.join([crane, "push", str(layout), there]))
+    script = "\n".join(lines)
+    return Command(f"crane push, {len(lines)} times", ["sh", "-ec", script], outputs)
+
+
+def _crane_push_index(bench: Bench, images: ImageSet, host: str, *outputs: Path) -> Command:
+    """Return the call that pushes all images to one repository, where each blob goes once."""
+    layout = _layout(bench, images, "all", *images.references(bench.host))
+    push = (bench.toolbox.find("crane"), "push", "--index", layout, f"{host}/bench/all:1")
+    return Command("crane push --index, one repository", push, outputs)
+
+
+def _layout(bench: Bench, images: ImageSet, name: str, *references: str) -> Path:
+    """Return a layout that crane pulled these into, kept."""
+    layout = bench.work / images.label / "layouts" / name
+    if not layout.exists():
+        layout.parent.mkdir(parents=True, exist_ok=True)
+        pull = (str(bench.toolbox.find("crane")), "pull", "--format=oci", *references, str(layout))
+        subprocess.run(pull, check=True, capture_output=True)
+    return layout
+
+
 def charts(bench: Bench) -> Iterator[Comparison]:
     """A bundle of ten charts against ten times helm pull."""
     with chart_repository(bench.work / "charts") as (url, names):
@@ -286,6 +351,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Comparison]]] = {
     "inspect": inspect,
     "store": store,
     "serve": serve,
+    "load": load,
     "charts": charts,
     "growth": growth,
     "memory": memory,
