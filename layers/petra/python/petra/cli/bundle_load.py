@@ -12,8 +12,10 @@ import click
 from petra.cli.cluster import FOLLOWER_SETTINGS, follower, timeout_option
 from petra.cli.command import file_option, petra_command
 from petra.cli.destinations import LOAD_SETTINGS, check_settings, destinations
+from petra.cli.image_flags import image_flags, image_options, mirrored, write_mirrors
 from petra.cli.opening import verified
 from petra.cli.policy_files import RECEIVER_SETTINGS, receiver_of
+from petra.cli.registries import registry_options
 from petra.cli.settings import state_path
 
 if TYPE_CHECKING:
@@ -51,12 +53,13 @@ if TYPE_CHECKING:
     help="Let its charts take the place of others of the same name and version.",
 )
 @timeout_option
+@image_flags
 def command(
     call: Call,
     file: str,
     signature: str | None,
     timeout: float,
-    **flags: bool,
+    **flags: Any,
 ) -> None:
     """Load a bundle: verify it, then images, charts and manifests to where the cluster finds them.
 
@@ -70,6 +73,7 @@ def command(
     from petra.load.run import Load, new_record  # noqa: PLC0415  # as above
 
     check_settings(call.settings)
+    images = image_options(registry_options(call.settings), flags)
     receiver = _receiver(call.settings)
     ledger = open_ledger(call.settings)
     with ExitStack() as stack:
@@ -87,11 +91,17 @@ def command(
         )
         bundle = OpenBundle.of(found)
         progress = stack.enter_context(call.console.progress())
-        places = stack.enter_context(destinations(call.settings, bundle, replace=flags["replace"]))
+        places = stack.enter_context(
+            destinations(call.settings, bundle, replace=flags["replace"], images=images)
+        )
+        registry = mirrored(flags["mirror_config"], places)
         about = new_record(bundle)
         told.update(about.bundle.model_dump(mode="json"))
         load = Load(about.bundle, places, ledger, progress, about, cluster)
         report = load.survey() if flags["dry_run"] else load.run(again=flags["again"])
+        if registry and not (flags["dry_run"] or report.error):
+            for line in write_mirrors(Path(flags["mirror_config"]), registry):
+                call.console.note(line)
     tell(call, report)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from petra.cli.settings import Settings
     from petra.load.destination import Destination, OpenBundle
+    from petra.load.images import ImageOptions
     from petra.load.rendering import LocalRegistry
     from petra.oci.registry import RegistryClient
 
@@ -49,7 +50,11 @@ def check_settings(settings: Settings) -> None:
 
 @contextmanager
 def destinations(
-    settings: Settings, bundle: OpenBundle, *, replace: bool = False
+    settings: Settings,
+    bundle: OpenBundle,
+    *,
+    replace: bool = False,
+    images: ImageOptions | None = None,
 ) -> Iterator[list[Destination]]:
     """Open where the parts of `bundle` go.
 
@@ -57,6 +62,7 @@ def destinations(
         settings: of the call.
         bundle: what is to be loaded.
         replace: let its charts take the place of others of the same name and version.
+        images: how images are loaded; None for the usual way.
 
     Raises:
         SettingError: the bundle has a part for which no destination is named.
@@ -66,7 +72,7 @@ def destinations(
 
     _check_parts(settings, bundle)
     with RegistryClient(registry_options(settings)) as client:
-        found = _images(settings, bundle)
+        found = _images(settings, bundle, images)
         if settings.charts_to and bundle.metadata.charts:
             found.append(_charts(settings.charts_to, bundle, client, replace=replace))
         if settings.manifests_to:
@@ -86,12 +92,14 @@ def _check_parts(settings: Settings, bundle: OpenBundle) -> None:
         raise settings.missing("charts_to", why=f"{what} has {len(metadata.charts)} chart(s)")
 
 
-def _images(settings: Settings, bundle: OpenBundle) -> list[Destination]:
+def _images(
+    settings: Settings, bundle: OpenBundle, options: ImageOptions | None
+) -> list[Destination]:
     from petra.load.images import ImageOptions, image_destination  # noqa: PLC0415  # start-up time
 
     if not bundle.metadata.images:
         return []
-    options = ImageOptions(registry=registry_options(settings))
+    options = options or ImageOptions(registry=registry_options(settings))
     return [image_destination(uri, bundle, options) for uri in dict.fromkeys(settings.images_to)]
 
 
