@@ -100,7 +100,7 @@ def test_k3s_gets_the_bundle_or_its_images(
     assert cache == ".cache.json"
     assert file.startswith("shop-1.4.0-")
     assert file.endswith(ending)
-    assert "the node will import 1 images under 2 names" in outcome.out
+    assert "the node will import 1 image(s) under 2 names" in outcome.out
 
 
 def test_containerd_is_spoken_to_by_the_program_that_is_named(
@@ -108,17 +108,12 @@ def test_containerd_is_spoken_to_by_the_program_that_is_named(
 ) -> None:
     script = tmp_path / "ctr.py"
     script.write_text("import sys; sys.exit('ctr: no containerd here')")
+    ctr = ("--ctr", f"{sys.executable} {script}")
 
-    outcome = load(
-        there, bundle, "--images-to", "containerd", "--ctr", f"{sys.executable} {script}"
-    )
+    outcome = load(there, bundle, "--images-to", "containerd", *ctr)
 
-    assert_refused_with_report(outcome, "no containerd here")
-
-
-def assert_refused_with_report(outcome: Outcome, says: str) -> None:
     assert outcome.status == 1
-    assert says in outcome.err
+    assert "no containerd here" in outcome.err
 
 
 def test_a_child_may_stand_for_a_sparse_index(

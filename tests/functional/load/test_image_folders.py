@@ -55,7 +55,7 @@ class TestK3s:
             (bundles.world.reference(image), str(folder / name), True) for image in SIGNED
         ]
         assert loaded.bytes_sent == listener.count == bundles.whole.stat().st_size
-        assert loaded.notes == (f"the node will import 3 images under 6 names from {name}",)
+        assert loaded.notes == (f"the node will import 3 image(s) under 6 names from {name}",)
 
     def test_what_lies_there_stays_and_the_same_file_is_not_written_again(
         self, bundle: OpenBundle, folder: Path

@@ -119,9 +119,9 @@ class K3sDestination:
         return Loaded(self.part, self.name, placed, size, (self._import_note(),))
 
     def _import_note(self) -> str:
-        names = len(self._bundle.archive.names)
+        images, names = len(self._bundle.lock.images), len(self._bundle.archive.names)
         return (
-            f"the node will import {len(self._bundle.lock.images)} images under {names} names from "
+            f"the node will import {images} image(s) under {names} names from "
             f"{self._file.path.name}"
         )
 

@@ -184,8 +184,8 @@ def _sparse_notes(plan: _Plan) -> tuple[str, ...]:
     if not sparse or plan.takes_children:
         return ()
     note = (
-        f"{sparse} images name platforms that the bundle leaves out: a registry that refuses such "
-        "an index needs --sparse-index child"
+        f"{sparse} image(s) name platforms that the bundle leaves out: a registry that refuses "
+        "such an index needs --sparse-index child"
     )
     return (note,)
 
