@@ -25,6 +25,10 @@ FRAME_HEADER = 10
 #: Entries of the seek table are 32 bits wide.
 FRAME_LIMIT = 1024**3
 LEVEL = 19
+#: For texts beyond _SHORT bytes: an SBOM of 300 KB takes 0.3 s at level 19 and 0.01 s at this one,
+#: which makes it a fifth larger.
+QUICK_LEVEL = 12
+_SHORT = 64 * 1024
 
 #: Descriptor: a four-byte content size, no single segment, checksum or dictionary.
 _DESCRIPTOR = 0x80
@@ -67,10 +71,11 @@ def raw_block_header(size: int, *, last: bool) -> bytes:
 
 def compress(content: bytes) -> bytes:
     """Return `content` as one compressed frame, the same bytes for the same libzstd."""
+    level = LEVEL if len(content) <= _SHORT else QUICK_LEVEL
     import zstandard  # noqa: PLC0415  # only those who write text pay for it
 
     tuned = zstandard.ZstdCompressionParameters.from_level(
-        LEVEL, source_size=max(1, min(len(content), _TUNED_SIZE))
+        level, source_size=max(1, min(len(content), _TUNED_SIZE))
     )
     return zstandard.ZstdCompressor(compression_params=tuned).compress(content)
 

@@ -275,7 +275,8 @@ def _scanned(job: ScanJob, rules: ImageRules, tools: Tools) -> ScanResult:
     check_database_age(info, rules.max_age, tools.now)
     result = scan_job(tools.scanner, job)
     built = info.database.built if info.database else tools.moment
-    return replace(result, scanned=max(tools.moment, built))
+    # The scanner's own report is large, and does not travel.
+    return replace(result, scanned=max(tools.moment, built), raw=b"")
 
 
 def _bare(pairs: Sequence[tuple[_Work, _Done]]) -> dict[str, VerificationError]:
