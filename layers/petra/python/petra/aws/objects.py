@@ -140,10 +140,14 @@ def upload(  # what, to where, and who is told
         target = {"Bucket": bucket, "Key": key, "UploadId": begun["UploadId"]}
         try:
             parts = _send(client, source, digest, target, progress, part)
-            return _complete(client, target, parts, digest, source.size)
+            made = complete_upload(client, target, parts, source.size, where)
         except BaseException:
-            _abort(client, target)
+            abort_upload(client, target)
             raise
+    if made is not None:
+        return Stored(made.version, made.size, digest)
+    there = describe(client, bucket, key)
+    return _same(there or Stored(None, 0, None), digest, source.size, where)
 
 
 def _send(  # as above
@@ -184,32 +188,50 @@ def _checksum(answer: Any) -> dict[str, str]:
     return {"ChecksumSHA256": found} if found else {}
 
 
-def _complete(
-    client: S3Client,
-    target: dict[str, str],
-    parts: list[dict[str, Any]],
-    digest: Digest,
-    size: int,
-) -> Stored:
+def complete_upload(
+    client: S3Client, target: dict[str, str], parts: list[dict[str, Any]], size: int, where: str
+) -> Stored | None:
+    """Let an object appear from its parts, unless there is one under its key by now.
+
+    Args:
+        client: for S3.
+        target: ``Bucket``, ``Key`` and ``UploadId``.
+        parts: as S3 answered them, in order.
+        size: bytes of all parts.
+        where: the object, for errors.
+
+    Returns:
+        What is there now, without a digest; None where another object came first. The upload is
+        given up then.
+
+    Raises:
+        AccessError: S3 refuses.
+        TransportError: S3 failed or cannot be reached.
+    """
     from botocore.exceptions import ClientError  # noqa: PLC0415  # boto3 is an extra
 
-    try:
-        answer = client.complete_multipart_upload(
-            **target,  # type: ignore[arg-type]  # bucket, key and upload
-            MultipartUpload={"Parts": parts},  # type: ignore[typeddict-item]  # as S3 gave them
-            IfNoneMatch="*",
-        )
-    except ClientError as error:
-        there = describe(client, target["Bucket"], target["Key"])
-        if error.response["Error"]["Code"] != _PRECONDITION or there is None:
-            raise
-        _abort(client, target)
-        return _same(there, digest, size, f"{SCHEME}{target['Bucket']}/{target['Key']}")
-    return Stored(_version(answer), size, digest)
+    with petra_errors(doing="complete the object", where=where):
+        try:
+            answer = client.complete_multipart_upload(
+                **target,  # type: ignore[arg-type]  # bucket, key and upload
+                MultipartUpload={"Parts": parts},  # type: ignore[typeddict-item]  # as S3 gave them
+                IfNoneMatch="*",
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != _PRECONDITION:
+                raise
+            abort_upload(client, target)
+            return None
+    return Stored(_version(answer), size, None)
 
 
-def _abort(client: S3Client, target: dict[str, str]) -> None:
-    """Give up an upload, so that no part of it stays and costs; it may be gone already."""
+def abort_upload(client: S3Client, target: dict[str, str]) -> None:
+    """Give up an upload, so that no part of it stays and costs; it may be gone already.
+
+    Args:
+        client: for S3.
+        target: ``Bucket``, ``Key`` and ``UploadId``.
+    """
     from botocore.exceptions import ClientError  # noqa: PLC0415  # boto3 is an extra
 
     try:
@@ -266,7 +288,8 @@ def copy_object(
                 CopySource=source,  # type: ignore[arg-type]  # the three above
                 Bucket=bucket,
                 Key=key,
-                MetadataDirective="COPY",
+                MetadataDirective="REPLACE",  # a packed object has its digest as a tag alone
+                Metadata={DIGEST_KEY: there.digest.hex},
                 TaggingDirective="COPY",
                 ChecksumAlgorithm="SHA256",
             )
@@ -307,7 +330,7 @@ def _copy_in_parts(
             IfNoneMatch="*",
         )
     except BaseException:
-        _abort(client, target)
+        abort_upload(client, target)
         raise
 
 
