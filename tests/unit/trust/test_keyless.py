@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -204,6 +205,15 @@ def test_a_keyless_message_signature_is_refused() -> None:
     refuse(POLICY, "bundle", document, "keyless signature over the manifest itself")
 
 
+@pytest.mark.parametrize("kind", ["dsse", "intoto 0.0.2"])
+def test_a_bundle_with_two_log_entries_is_refused(kind: str) -> None:
+    document = make("bundle", kind=kind)
+    (content,) = document.payloads.values()
+    value = json.loads(content)
+    value["verificationMaterial"]["tlogEntries"] *= 2
+    refuse(POLICY, "bundle", _stored(document, json.dumps(value)), "exactly one log entry")
+
+
 def test_keys_and_identities_can_be_asked_for_together() -> None:
     by_key = KeyPolicy((public(key()),))
     documents = [make("tag"), signing.referrer_document(SUBJECT, key())]
@@ -227,6 +237,15 @@ def test_the_error_names_the_identities_that_may_sign() -> None:
 
 
 # Bytes flipped.
+
+
+def _stored(document: SignatureDocument, text: str) -> SignatureDocument:
+    """Return the document with another bundle in it."""
+    data = text.encode()
+    layer = document.manifest.layers[0].to_json()
+    layer |= {"size": len(data), "digest": str(Digest.of(data))}
+    manifest = signing.manifest([layer], SUBJECT)
+    return replace(document, manifest=manifest, payloads={Digest.of(data): data})
 
 
 def _annotated(document: SignatureDocument, name: str, text: str) -> SignatureDocument:
@@ -260,14 +279,7 @@ def test_no_flip_in_a_bundle_changes_what_is_proven() -> None:
     (right,) = vouched(POLICY, "bundle", document)
     (content,) = document.payloads.values()
     for flipped in _flipped(content.decode()):
-        data = flipped.encode()
-        layer = document.manifest.layers[0].to_json()
-        layer |= {"size": len(data), "digest": str(Digest.of(data))}
-        spoiled = replace(
-            document,
-            manifest=signing.manifest([layer], SUBJECT),
-            payloads={Digest.of(data): data},
-        )
+        spoiled = _stored(document, flipped)
         try:
             (found,) = vouched(POLICY, "bundle", spoiled)
         except SignatureError:
