@@ -100,9 +100,9 @@ class Site:
         with self.stage.playing():
             return self.there.load(bundle, *self.kubeconfig, "--output", "json", *more)
 
-    def status(self, bundle: Path, *more: str) -> Outcome:
-        given = ("-f", bundle, "--key", "ours.pub", *self.kubeconfig, *more)
-        return self.there.petra("status", *given)
+    def status(self, *bundle: str | Path) -> Outcome:
+        given = (*self.kubeconfig, "--ledger", self.there.ledger)
+        return self.there.petra("status", *bundle, *given)
 
 
 @pytest.fixture
@@ -136,7 +136,8 @@ def test_a_load_ends_when_its_releases_have(site: Site, bundle: Path) -> None:
     (release,) = report["releases"]
     assert (release["name"], release["state"]) == ("app", "SUCCEEDED")
     assert release["found"]["digest"] == archive
-    assert site.status(bundle).status == 0
+    assert site.status("-f", bundle, "--key", "ours.pub").status == 0
+    assert site.status().status == 0
 
 
 def test_a_release_that_fails_fails_the_load_and_the_status(site: Site, bundle: Path) -> None:
@@ -147,7 +148,7 @@ def test_a_release_that_fails_fails_the_load_and_the_status(site: Site, bundle: 
     assert outcome.status == 1
     assert outcome.json["verdict"] == "not reconciled"
     assert outcome.json["releases"][0]["state"] == "FAILED"
-    after = site.status(bundle)
+    after = site.status()
     assert after.status == 1
     assert "FAILED      flux-system/app  app 1.4.0  InstallFailed: Helm install" in after.out
 

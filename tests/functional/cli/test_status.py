@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CHART = chart("web", "1.2.3")
 ARCHIVE = Digest.of(CHART)
+SERIAL = 7
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             {key: part for key, part in value.items() if key != "status"},
         ]
         path.write_text(yaml.safe_dump_all(objects))
-        spec = world.spec(platform={"path": "manifests", "includeBase": True})
+        spec = world.spec(platform={"path": "manifests", "includeBase": True}, serial=SERIAL)
         Petra(folder).run("bundle", "create", "-f", spec, "--key", "ours.key")
         yield world
 
@@ -89,7 +90,10 @@ def status(api: Api, world: World, petra: Run, tmp_path: Path) -> Run:
         "current-context": "x",
     }
     path.write_text(yaml.safe_dump(config))
-    given = ("-f", world.bundle, "--key", world.folder / "ours.pub", "--kubeconfig", path)
+    given = (
+        *("-f", world.bundle, "--key", world.folder / "ours.pub"),
+        *("--kubeconfig", path, "--ledger", tmp_path / "ledger"),
+    )
     return lambda *arguments: petra("status", *given, *arguments)
 
 
@@ -98,7 +102,7 @@ def test_all_succeeded_is_status_0_and_a_line_each(api: Api, status: Run) -> Non
     outcome = status()
     assert outcome.status == 0, outcome.err
     assert outcome.out.splitlines() == [
-        "bundle      shop 1.4.0",
+        f"bundle      shop 1.4.0, serial {SERIAL}",
         "SUCCEEDED   flux-system/web  web 1.2.3",
         "releases    1 SUCCEEDED",
     ]
@@ -159,6 +163,14 @@ def test_without_a_cluster_the_call_says_how_to_name_one(
         monkeypatch.delenv(name, raising=False)
     outcome = petra("status", "-f", world.bundle, "--key", world.folder / "ours.pub")
     assert_refused(outcome, 2, "--kubeconfig", "PETRA_KUBECONFIG", "cluster.kubeconfig")
+
+
+def test_a_ledger_that_knows_nothing_is_told(
+    api: Api, petra: Run, status: Run, tmp_path: Path
+) -> None:
+    kubeconfig = ("--kubeconfig", tmp_path / "kubeconfig")
+    outcome = petra("status", "shop", "--ledger", tmp_path / "none", *kubeconfig)
+    assert_refused(outcome, 1, "shop", "-f")
 
 
 # Receivers by their settings.

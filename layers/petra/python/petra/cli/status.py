@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from petra.cli.command import file_option, petra_command
+from petra.cli.command import petra_command
 from petra.cli.durations import Duration
 from petra.cli.opening import verified
-from petra.errors import SettingError
+from petra.errors import NotFoundError, SettingError, UsageError
 
 if TYPE_CHECKING:
     from petra.cli.command import Call
     from petra.cli.settings import Settings
+    from petra.load.ledger import LoadRecord
     from petra.load.watch import Report
 
 
-@petra_command("status", settings=("verify_key", "kubeconfig"))
-@file_option("The bundle.")
+@petra_command("status", settings=("verify_key", "kubeconfig", "ledger"))
+@click.argument("name", required=False)
+@click.option("-f", "--file", metavar="FILE", type=click.Path(), help="The bundle.")
 @click.option(
     "--signature",
     metavar="FILE",
@@ -33,33 +35,65 @@ if TYPE_CHECKING:
     metavar="TIME",
     help="Wait so long for releases that are not at their end, such as 10m; 0s looks once.",
 )
-def command(call: Call, file: str, signature: str | None, timeout: float) -> None:
+def command(
+    call: Call, name: str | None, file: str | None, signature: str | None, timeout: float
+) -> None:
     """Show what became of each HelmRelease that a bundle holds, and of nothing else.
 
-    A release SUCCEEDED only if it is ready in its current generation with the very chart of this
-    bundle. Nothing is changed. Exit status 0 says that all succeeded, 1 that not all did.
+    The bundle is the file that is named, or the one of this NAME that was loaded last, by the
+    ledger. A release SUCCEEDED only if it is ready in its current generation with the very chart
+    of the bundle. Nothing is changed. Exit status 0 says that all succeeded, 1 that not all did.
     """
     from petra.cli.release_table import following  # noqa: PLC0415  # start-up time
-    from petra.load.expected import expected_releases  # noqa: PLC0415  # as above
+    from petra.load.follower import follow_record  # noqa: PLC0415  # as above
     from petra.load.kubeconfig import connect  # noqa: PLC0415  # as above
-    from petra.load.watch import await_releases  # noqa: PLC0415  # as above
 
     kubeconfig = _kubeconfig(call.settings)
-    with verified(call, file, signature) as bundle:
-        metadata = bundle.metadata
-        expected = expected_releases(bundle.archive.reader, metadata)
-        digest = bundle.archive.digest
+    record = _of_file(call, file, signature) if file else _of_ledger(call, name)
     with connect(kubeconfig) as cluster, following(call.console, timeout) as listen:
-        report = await_releases(cluster, expected, timeout=timeout, listen=listen)
-    head: dict[str, Any] = {
-        "verified": True,
-        "bundle": file,
-        "name": metadata.name,
-        "version": metadata.version,
-        "serial": metadata.serial,
-        "digest": digest,
-    }
-    tell_report(call, head, f"bundle      {metadata.name} {metadata.version}", report)
+        # No token: since the load somebody may have made another request, and had it handled.
+        report = follow_record(cluster, record, None, timeout=timeout, listen=listen)
+    bundle = record.bundle
+    head = {"bundle": bundle.model_dump(mode="json"), "loaded": bool(record.destinations)}
+    tell_report(call, head, f"bundle      {bundle}", report)
+
+
+def _of_file(call: Call, file: str, signature: str | None) -> LoadRecord:
+    """Return what is known of a bundle's file: from the ledger if it was loaded, else from it."""
+    from petra.cli.bundle_load import open_ledger  # noqa: PLC0415  # start-up time
+    from petra.load.destination import OpenBundle  # noqa: PLC0415  # as above
+    from petra.load.run import new_record  # noqa: PLC0415  # as above
+
+    with verified(call, file, signature) as found:
+        about = new_record(OpenBundle.of(found))
+    return open_ledger(call.settings).record(about.bundle) or about
+
+
+def _of_ledger(call: Call, name: str | None) -> LoadRecord:
+    """Return the record of the bundle that was loaded last.
+
+    Raises:
+        NotFoundError: the ledger knows none.
+        UsageError: it knows several names, and none was given.
+    """
+    from petra.cli.bundle_load import open_ledger  # noqa: PLC0415  # start-up time
+    from petra.load.ledger import History  # noqa: PLC0415  # as above
+
+    ledger = open_ledger(call.settings)
+    history = History(ledger.events())
+    if name is None and len(history.names) > 1:
+        raise UsageError("several bundles were loaded", found=", ".join(history.names))
+    stamps = [
+        stamp for one in history.names if name in (None, one) for stamp in history.complete(one)
+    ]
+    record = ledger.record(stamps[-1]) if stamps else None
+    if record is None:
+        raise NotFoundError(
+            "the ledger knows no such bundle that was loaded",
+            where=name,
+            hint="name the bundle's file with -f, or another --ledger",
+        )
+    return record
 
 
 def tell_report(call: Call, head: dict[str, Any], title: str, report: Report) -> None:
