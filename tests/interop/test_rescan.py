@@ -253,7 +253,7 @@ def test_a_bundle_of_another_sender_is_not_scanned(landing: Landing) -> None:
 
 
 def with_evidence(
-    bundle: Path, texts: dict[str, bytes], sboms: dict[str, list[dict[str, str]]]
+    bundle: Path, texts: dict[str, bytes], sboms: dict[str, list[dict[str, object]]]
 ) -> Path:
     """Write the bundle anew, unsigned, with further members that its metadata name."""
     old = opened(bundle)
@@ -289,8 +289,9 @@ def _listed(one: Text | Stored) -> dict[str, object]:
     return {"name": one.name, "size": one.size, "digest": one.digest}
 
 
-def evidence(member: str, data: bytes, subject: Digest | None = None) -> dict[str, str]:
-    found = {"format": "spdx", "member": member, "digest": str(Digest.of(data))}
+def evidence(member: str, data: bytes, subject: Digest | None = None) -> dict[str, object]:
+    found: dict[str, object] = {"format": "spdx", "member": member, "digest": str(Digest.of(data))}
+    found["generated"] = {"name": "syft", "version": "1.0.0"}
     return found | ({"subject": str(subject)} if subject else {})
 
 

@@ -115,7 +115,9 @@ def test_a_signature_must_be_old_enough(
 
     world.spec(FREE, verify={"keyless": KEYLESS, "minAge": "900000d"}, version="2.0")
     outcome = create(*ROOT)
-    assert_refused(outcome, 3, world.reference(FREE), "2026-01-15")
+    assert_refused(
+        outcome, 3, world.reference(FREE), "too young", "at 2026-01-15T12:00:00Z", "21600000 hours"
+    )
 
 
 def test_two_trusted_roots_are_one_too_many(world: World, create: Run) -> None:

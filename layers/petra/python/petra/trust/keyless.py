@@ -220,7 +220,12 @@ def _check_age(time: datetime, policy: KeylessPolicy) -> None:
     if age < policy.min_age:
         raise PolicyError(
             "signature is too young",
-            expected=f"made {policy.min_age} ago or longer",
-            found=f"made {age} ago, at {time.astimezone(UTC).isoformat()}",
+            expected=f"made at least {_hours(policy.min_age)} hours ago",
+            found=f"made {_hours(age)} hours ago, at {time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
             hint="wait, or lower the minimum age of signatures in the policy",
         )
+
+
+def _hours(span: timedelta) -> str:
+    """Return a length of time in hours, with one digit where it is not whole."""
+    return f"{span.total_seconds() / 3600:.1f}".removesuffix(".0")
