@@ -216,3 +216,25 @@ spec:
 
 def _text(data: bytes) -> str:
     return b64encode(data).decode()
+
+
+def release(chart: str, version: str, repository: str) -> list[dict[str, Any]]:
+    """Return Flux manifests that run a chart: where it is, and the HelmRelease."""
+    source = {"kind": "HelmRepository", "name": "charts"}
+    return [
+        {
+            "apiVersion": "source.toolkit.fluxcd.io/v1",
+            "kind": "HelmRepository",
+            "metadata": {"name": "charts", "namespace": "flux-system"},
+            "spec": {"interval": "1h", "url": repository},
+        },
+        {
+            "apiVersion": "helm.toolkit.fluxcd.io/v2",
+            "kind": "HelmRelease",
+            "metadata": {"name": chart, "namespace": "flux-system"},
+            "spec": {
+                "interval": "1h",
+                "chart": {"spec": {"chart": chart, "version": version, "sourceRef": source}},
+            },
+        },
+    ]

@@ -15,7 +15,8 @@ from typing import Any
 
 import urllib3
 
-from demo.source import CHART_FILE, Source, connected_side
+from demo.content import release
+from demo.source import CHART_FILE, Source, connected_side, disconnected_side
 from demo.stage import PASSWORD, DemoError, Stage, expect
 from petra.encoding.yaml import dump_yaml
 from petra.errors import PetraError
@@ -53,17 +54,31 @@ def _spec(source: Source, *images: str) -> bytes:
             "apiVersion": "petra.sh/v1alpha1",
             "kind": "Bundle",
             "metadata": {"name": "shop", "version": "1.4.0"},
-            "spec": {"images": listed, "charts": charts, "verify": {"key": "vendor.pub"}},
+            "spec": {
+                "images": listed,
+                "charts": charts,
+                "platform": {"includeBase": True, "path": "manifests"},
+                "verify": {"key": "vendor.pub"},
+            },
         }
     )
 
 
+def _manifests(stage: Stage, source: Source) -> None:
+    """Write what a cluster is to run: a HelmRelease of Flux's, and where its chart is."""
+    path = stage.folder / "manifests" / "base" / "shop.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"---\n".join(map(dump_yaml, release("shop", "1.4.0", source.charts))))
+
+
 def _create(stage: Stage, source: Source) -> None:
+    _manifests(stage, source)
     spec = _spec(source, *source.images)
     (stage.folder / "bundle.yaml").write_bytes(spec)
     stage.step(
         "A spec names two images by tag (one for two platforms, signed in cosign's older form; "
-        "one signed in its newer form) and a chart. This is bundle.yaml:"
+        "one signed in its newer form), a chart, and the manifests that make Flux run it. This is "
+        "bundle.yaml:"
     )
     stage.show(spec.decode())
     stage.step("One command resolves, verifies, packs and signs, in one pass.")
@@ -140,6 +155,37 @@ def _refuse_unsigned(stage: Stage, source: Source) -> None:
     expect(what="nothing was left behind", holds=not left)
 
 
+def _load(stage: Stage, source: Source) -> None:
+    stage.step(
+        "And loaded: images, chart and manifests go into the registry of the disconnected side; "
+        "the manifests last, signed with that side's own key, since a cluster follows them."
+    )
+    stage.petra("keygen", "--prefix", "local", show=False)
+    with disconnected_side() as there, RegistryClient() as client:
+        arguments = (
+            *("-f", _BUNDLE, "--key", "ours.pub", "--sign-key", "local.key"),
+            *("--images-to", f"registry://{there}/mirror", "--charts-to", f"oci://{there}/charts"),
+            *("--manifests-to", f"oci://{there}/platform", "--allow-skipped", "scan"),
+        )
+        stage.petra("bundle", "load", *arguments, "--dry-run")
+        stage.petra("bundle", "load", *arguments)
+        for image, descriptor in source.images.items():
+            repository, _, tag = image.partition(":")
+            found = client.repository(there, f"mirror/{repository}").resolve(tag)
+            expect(
+                what=f"{there}/mirror/{image} is there, digest unchanged",
+                holds=found.digest == descriptor.digest,
+            )
+        platform = client.repository(there, "platform")
+        expect(
+            what="the cluster's channel, stable, stands for the manifests of version 1.4.0",
+            holds=platform.resolve("stable").digest == platform.resolve("1.4.0").digest,
+        )
+        stage.step("The ledger remembers: the same bundle again is verified, and nothing is sent.")
+        again = stage.petra("bundle", "load", *arguments)
+        expect(what="it says so", holds=again.startswith("already loaded"))
+
+
 def main() -> int:
     """Run all steps; return the exit status."""
     with tempfile.TemporaryDirectory(prefix="petra-demo-") as folder:
@@ -152,10 +198,11 @@ def main() -> int:
                 _inspect(stage, source)
                 _serve(stage, source)
                 _refuse_unsigned(stage, source)
+                _load(stage, source)
         except (DemoError, PetraError) as error:
             print(f"\n✗ {error}", file=sys.stderr)
             return 1
-    print("\nThat was the whole job: one signed file, made, checked, read and served.")
+    print("\nThat was the whole job: one signed file, made, checked, read, served and loaded.")
     return 0
 
 

@@ -60,6 +60,13 @@ def connected_side(vendor: Signer) -> Iterator[Source]:
             yield Source(registry.host, f"{charts.url}/charts", images, chart)
 
 
+@contextmanager
+def disconnected_side() -> Iterator[str]:
+    """Run an empty registry; yields its HOST:PORT."""
+    with BundleServer("127.0.0.1", 0, MemoryRepositories(), writable=True) as registry:
+        yield registry.host
+
+
 def _charts(chart: bytes) -> MemoryHelm:
     indexed = _Indexed(inspect_chart(chart, where=CHART_FILE).metadata, Digest.of(chart))
     index = repository_index([indexed], datetime(2026, 1, 1, tzinfo=UTC))

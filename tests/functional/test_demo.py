@@ -19,6 +19,6 @@ def test_the_demo_runs_through() -> None:
         timeout=110,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    for command in ("create", "verify", "inspect", "serve"):
+    for command in ("create", "verify", "inspect", "serve", "load"):
         assert f"$ petra bundle {command} " in result.stdout
-    assert result.stdout.count("✓") == 8
+    assert result.stdout.count("✓") == 12

@@ -150,6 +150,12 @@ class KubernetesApi:
         assert resource is not None, f"{value.get('kind')} is not served here"
         return dict(self.request("GET", resource.path(namespace, value["metadata"]["name"])))
 
+    def delete(self, value: Mapping[str, Any], namespace: str) -> None:
+        """Delete the object that `value` names."""
+        resource = self.resource(value)
+        assert resource is not None, f"{value.get('kind')} is not served here"
+        self.request("DELETE", resource.path(namespace, value["metadata"]["name"]))
+
     def set_status(
         self, value: Mapping[str, Any], namespace: str, status: Mapping[str, Any]
     ) -> dict[str, Any]:

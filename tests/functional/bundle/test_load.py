@@ -13,6 +13,7 @@ from petra.load.ledger_folder import FolderLedger
 from tests.support import front as faults
 from tests.support.command import assert_refused, names
 from tests.support.front import Front, front_of
+from tests.support.scripted_server import Received, Reply, ScriptedServer, scripted_server
 from tests.support.sites import SKIPPED, Bundles, There
 from tests.support.world import WEB, WORKER, World
 
@@ -363,3 +364,78 @@ def test_two_channels_are_one_too_many(bundles: Bundles, there: There) -> None:
     url = f"oci://{there.host}/platform:stable"
     outcome = there.load(bundles.make(), "--manifests-to", url, "--channel", "edge")
     assert_refused(outcome, 2, "two channels")
+
+
+# The cluster.
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    """A Receiver that takes everything, unless a test says otherwise."""
+    monkeypatch.setenv("PETRA_FLUX_RECEIVER_TOKEN", "a token")
+    with scripted_server() as server:
+        server.otherwise = Reply(200)
+        yield server
+
+
+def receiver(hook: ScriptedServer) -> tuple[str, str]:
+    return ("--flux-receiver", f"{hook.url}/flux-system/petra")
+
+
+def test_the_receiver_is_told_after_the_switch(
+    bundles: Bundles, there: There, hook: ScriptedServer
+) -> None:
+    switched = []
+
+    def answer(received: Received) -> Reply:
+        switched.append("stable" in there.tags()["platform"])
+        assert json.loads(received.body)["bundle"]["version"] == "1.4.0"
+        return Reply(200)
+
+    hook.otherwise = answer
+    outcome = there.load(bundles.make(), *receiver(hook), "--output", "json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["notified"]
+    assert switched == [True]
+
+
+def test_a_refused_webhook_leaves_a_report_of_what_is_in_place_and_is_called_again(
+    bundles: Bundles, there: There, hook: ScriptedServer
+) -> None:
+    file = bundles.make()
+    hook.otherwise = Reply(403)
+    failed = there.load(file, *receiver(hook), "--output", "json")
+    assert failed.status == 1
+    assert failed.json["verdict"] == "failed"
+    assert not failed.json["notified"]
+    assert {one["state"] for one in failed.json["destinations"]} == {"done"}
+    assert events(there) == ["begun"]
+
+    hook.otherwise = Reply(200)
+    called = len(hook.requests)
+    report = there.load(file, *receiver(hook), "--output", "json").json
+    assert (report["verdict"], report["bytesSent"]) == ("loaded", 0)
+    assert len(hook.requests) == called + 1
+
+
+def test_a_cluster_that_is_away_is_told_before_anything_is_begun(
+    bundles: Bundles, there: There
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        server = f"https://127.0.0.1:{free.getsockname()[1]}"
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "here",
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+            "clusters": [{"name": "here", "cluster": {"server": server}}],
+            "users": [{"name": "me", "user": {"token": "x"}}],
+        }
+        path = there.folder / "kubeconfig"
+        path.write_text(json.dumps(config))
+        outcome = there.load(bundles.make(), "--kubeconfig", path, "--output", "json")
+    assert outcome.status == 1
+    assert "127.0.0.1" in json.dumps(outcome.json["error"])
+    assert events(there) == []
+    assert there.tags() == {}

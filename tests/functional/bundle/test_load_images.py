@@ -55,8 +55,8 @@ def test_mirror_rules_are_written_and_explained(
     (folder,) = names(rules / "certs.d")
     hosts = tomllib.loads((rules / "certs.d" / folder / "hosts.toml").read_text())
     assert hosts["server"] == f"http://{there.host}/v2/mirror"
-    assert "/etc/rancher/k3s/" in outcome.err
-    assert "/etc/containerd/certs.d" in outcome.err
+    assert "/etc/rancher/k3s/" in outcome.out
+    assert "/etc/containerd/certs.d" in outcome.out
 
 
 def test_mirror_rules_without_a_registry_are_refused_before_anything_is_touched(

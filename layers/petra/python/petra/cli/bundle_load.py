@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,7 @@ def command(
     """
     from petra.load.destination import OpenBundle  # noqa: PLC0415  # start-up time
     from petra.load.ledger import History, Stamp  # noqa: PLC0415  # as above
+    from petra.load.report import stamp_json  # noqa: PLC0415  # as above
     from petra.load.run import Load, new_record  # noqa: PLC0415  # as above
 
     check_settings(call.settings)
@@ -90,18 +92,21 @@ def command(
             verified(call, file, signature, policy=is_newer, receiver=receiver)
         )
         bundle = OpenBundle.of(found)
-        progress = stack.enter_context(call.console.progress())
         places = stack.enter_context(
             destinations(call.settings, bundle, replace=flags["replace"], images=images)
         )
         registry = mirrored(flags["mirror_config"], places)
         about = new_record(bundle)
-        told.update(about.bundle.model_dump(mode="json"))
-        load = Load(about.bundle, places, ledger, progress, about, cluster)
-        report = load.survey() if flags["dry_run"] else load.run(again=flags["again"])
-        if registry and not (flags["dry_run"] or report.error):
-            for line in write_mirrors(Path(flags["mirror_config"]), registry):
-                call.console.note(line)
+        told |= {"action": "load", "bundle": stamp_json(about.bundle)}
+        with call.console.progress() as progress:
+            load = Load(about.bundle, places, ledger, progress, about, cluster)
+            report = load.survey() if flags["dry_run"] else load.place(again=flags["again"])
+        if not flags["dry_run"] and report.error is None:
+            if registry:
+                notes = write_mirrors(Path(flags["mirror_config"]), registry)
+                report = replace(report, notes=tuple(notes))
+            # The bars are gone by now: the releases have a table of their own.
+            report = load.watched(report)
     tell(call, report)
 
 

@@ -33,6 +33,7 @@ def command(call: Call, name: str | None, timeout: float) -> None:
     of the newer one stays until it is pruned. A rollback that was interrupted goes on.
     """
     from petra.cli.places import channel  # noqa: PLC0415  # start-up time
+    from petra.content.progress import NoProgress  # noqa: PLC0415  # as above
     from petra.load.rollback import Rollback  # noqa: PLC0415  # as above
     from petra.oci.registry import RegistryClient  # noqa: PLC0415  # as above
 
@@ -40,9 +41,8 @@ def command(call: Call, name: str | None, timeout: float) -> None:
     with (
         ledger.lock(),
         RegistryClient(registry_options(call.settings)) as client,
-        call.console.progress() as progress,
-        follower(call, {"rollback": name or ""}, timeout=timeout) as cluster,
+        follower(call, {"action": "rollback"}, timeout=timeout) as cluster,
     ):
         channels = partial(channel, call.settings, client)
-        report = Rollback(ledger, channels, progress, cluster).run(name)
+        report = Rollback(ledger, channels, NoProgress(), cluster).run(name)
     tell(call, report)

@@ -30,6 +30,7 @@ def report_text(report: Report) -> str:
     for step in report.steps:
         lines += _step(step)
     lines += [f"{'release':15} {release.line()}" for release in report.releases]
+    lines += [f"{'next':15} {note}" for note in report.notes]
     if report.notified and not report.releases:
         lines.append(f"{'cluster':15} told; `petra status` shows how its releases are")
     return "\n".join(lines)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from petra.errors import PetraError, PolicyError
 from petra.load.ledger import Event, History
+from petra.load.report import stamp_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from petra.content.digest import Digest
     from petra.load.ledger import DestinationRecord, ImageRecord, Ledger, LoadRecord, Stamp
@@ -123,21 +124,9 @@ class PruneReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as ``--output json`` has it."""
-
-        def listed(stamps: Sequence[Stamp]) -> list[dict[str, Any]]:
-            return [
-                {
-                    "name": one.name,
-                    "version": one.version,
-                    "serial": one.serial,
-                    "digest": one.digest,
-                }
-                for one in stamps
-            ]
-
         return {
-            "pruned": listed(self.bundles),
-            "kept": listed(self.kept),
+            "pruned": [stamp_json(one) for one in self.bundles],
+            "kept": [stamp_json(one) for one in self.kept],
             "destinations": [one.to_json() for one in self.destinations],
         }
 

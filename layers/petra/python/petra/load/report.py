@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from petra.errors import ReconcileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +100,7 @@ class Report:
         steps: its destinations, in the order in which they are loaded.
         releases: how each ended; empty where no cluster was asked.
         notified: whether the cluster was told.
+        notes: what a person does next, one sentence each.
         error: why it did not end.
     """
 
@@ -106,6 +109,7 @@ class Report:
     steps: tuple[Step, ...] = ()
     releases: tuple[Release, ...] = ()
     notified: bool = False
+    notes: tuple[str, ...] = ()
     error: PetraError | None = None
 
     @property
@@ -121,28 +125,45 @@ class Report:
     @property
     def exit_status(self) -> int:
         """The command's exit status."""
-        if self.error:
-            return self.error.exit_status
-        return int(self.verdict in ("failed", "not reconciled"))
+        return self.error.exit_status if self.error else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as ``--output json`` prints it."""
         value: dict[str, Any] = {
             "verdict": self.verdict,
-            "bundle": {
-                "name": self.bundle.name,
-                "version": self.bundle.version,
-                "serial": self.bundle.serial,
-                "digest": self.bundle.digest,
-                "signer": self.bundle.signer,
-            },
+            "bundle": stamp_json(self.bundle),
             "destinations": [step.to_json() for step in self.steps],
             "bytesToSend": self.bytes_to_send,
             "bytesSent": self.bytes_sent,
             "notified": self.notified,
+            "notes": list(self.notes),
             "releases": [release.to_json() for release in self.releases],
         }
         return value | ({"error": self.error.to_json()} if self.error else {})
+
+
+def with_releases(report: Report, releases: tuple[Release, ...]) -> Report:
+    """Return `report` with how its releases ended."""
+    bad = [one for one in releases if not one.succeeded]
+    if not bad:
+        return replace(report, releases=releases)
+    error = ReconcileError(
+        f"{len(bad)} of {len(releases)} HelmReleases did not come to what the bundle says",
+        where=str(report.bundle),
+        found=bad[0].line(),
+    )
+    return replace(report, verdict="not reconciled", releases=releases, error=error)
+
+
+def stamp_json(bundle: Stamp) -> dict[str, Any]:
+    """Return which bundle it is as ``--output json`` has it."""
+    return {
+        "name": bundle.name,
+        "version": bundle.version,
+        "serial": bundle.serial,
+        "digest": bundle.digest,
+        "signer": bundle.signer,
+    }
 
 
 def placed_json(placed: Placed) -> dict[str, Any]:

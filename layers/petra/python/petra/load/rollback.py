@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from petra.errors import NotFoundError, PetraError, UsageError
 from petra.load.ledger import Event, History
-from petra.load.report import Report, Step
+from petra.load.report import Report, Step, with_releases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,10 +136,7 @@ class Rollback:
             releases = tuple(self.follower.watch(record, moment, self.progress))
         except PetraError as error:
             return replace(report, verdict="failed", error=error)
-        healthy = all(one.succeeded for one in releases)
-        return replace(
-            report, verdict=report.verdict if healthy else "not reconciled", releases=releases
-        )
+        return with_releases(report, releases)
 
     def _remember(self, what: str, here: Stamp, there: Stamp, moment: datetime) -> None:
         event = {"time": moment, "event": what, "bundle": here, "to": there.digest}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 from petra.errors import PetraError
 from petra.load.expected import expected_releases, release_records
 from petra.load.ledger import DestinationRecord, Event, History, ImageRecord, LoadRecord, Stamp
-from petra.load.report import Report, Step, first_error
+from petra.load.report import Report, Step, first_error, with_releases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,13 +102,17 @@ class Load:
         return self._report("failed" if error else "would load", steps, error=error)
 
     def run(self, *, again: bool = False) -> Report:
-        """Load, and report what is in place, all of it or not.
+        """Load, tell the cluster and wait for it; see :meth:`place` and :meth:`watched`."""
+        return self.watched(self.place(again=again))
+
+    def place(self, *, again: bool = False) -> Report:
+        """Load, tell the cluster, and report what is in place, all of it or not.
 
         Args:
             again: check every destination though the ledger says that all is in place.
         """
         if not again and self._is_loaded():
-            return self._watched(self._report("already loaded"))
+            return self._report("already loaded")
         surveyed = self.survey()
         if surveyed.error:
             return surveyed
@@ -121,7 +125,7 @@ class Load:
             self._remember("complete")
         except PetraError as error:
             return self._report("failed", steps, error=error)
-        return self._watched(self._report("loaded", steps, notified=notified))
+        return self._report("loaded", steps, notified=notified)
 
     def _is_loaded(self) -> bool:
         current = History(self.ledger.events()).complete(self.bundle.name)[-1:]
@@ -182,9 +186,9 @@ class Load:
             self.follower.notify(self.progress)
         return bool(self.follower)
 
-    def _watched(self, report: Report) -> Report:
-        """Add how the releases ended."""
-        if not self.follower:
+    def watched(self, report: Report) -> Report:
+        """Add how the releases ended to the report of a load; nothing to one that failed."""
+        if not self.follower or report.error:
             return report
         try:
             releases = tuple(self.follower.watch(self._record(), self._began(), self.progress))
@@ -192,8 +196,7 @@ class Load:
             self.ledger.keep(self._record().model_copy(update={"healthy": healthy}))
         except PetraError as error:
             return replace(report, verdict="failed", error=error)
-        verdict = report.verdict if healthy else "not reconciled"
-        return replace(report, verdict=verdict, releases=releases)
+        return with_releases(report, releases)
 
     def _began(self) -> datetime:
         began = History(self.ledger.events()).began(self.bundle.digest)
