@@ -12,7 +12,9 @@ from petra.aws.kms import KmsSigner, kms_public_key
 from petra.aws.uris import KmsUri
 from petra.content.digest import Digest
 from petra.errors import AccessError, NotFoundError, SettingError, SignatureError
+from petra.oci.media_types import IN_TOTO
 from petra.trust.blob import signature_file, sigstore_bundle, verify_blob_digest
+from petra.trust.dsse import parse_envelope, sign_envelope, verify_envelope
 from petra.trust.signer import Signer
 
 if TYPE_CHECKING:
@@ -45,6 +47,16 @@ def test_a_digest_is_signed_and_verifies_as_a_file_signature(kms: KMSClient, by:
     assert json.loads(sigstore_bundle(DIGEST, der, signer.public_key))["verificationMaterial"] == {
         "publicKey": {"hint": signer.public_key.hint}
     }
+
+
+def test_an_envelope_that_kms_signed_verifies(kms: KMSClient) -> None:
+    create(kms)
+    signer = KmsSigner(kms, "alias/petra")
+
+    data = sign_envelope(IN_TOTO, b'{"made": "up"}', signer)
+
+    envelope = parse_envelope(json.loads(data), where="envelope")
+    assert verify_envelope(envelope, [signer.public_key], where="envelope") == signer.public_key
 
 
 def test_the_public_key_is_asked_for_once(kms: KMSClient) -> None:

@@ -90,6 +90,21 @@ def test_a_scan_that_is_skipped_is_recorded_with_its_reason(world: World, create
     assert metadata["checks"]["scan"] == metadata["images"][0]["scan"] == skipped
 
 
+@pytest.mark.parametrize(
+    ("scan", "check"),
+    [
+        ({}, {"status": "done"}),
+        ({"skip": "charts alone"}, {"status": "skipped", "reason": "charts alone"}),
+    ],
+)
+def test_a_bundle_without_images_says_what_was_asked(
+    world: World, create: Run, scan: dict[str, Any], check: dict[str, str]
+) -> None:
+    world.spec(scan=scan, charts=[world.chart()])
+
+    assert made(world, create())["checks"]["scan"] == check
+
+
 def test_a_clean_image_is_scanned_and_the_result_travels(
     world: World, create: Run, grype: Grype
 ) -> None:

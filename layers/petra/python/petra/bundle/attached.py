@@ -223,6 +223,8 @@ def _signature(image: Image, attachment: Attachment, policy: SignaturePolicy) ->
         lambda layer: fetch_document(image.source, layer),
         subject=descriptor.digest,
     )
+    if not documents:
+        raise SignatureError("nobody signed it: no signature found")
     verdict = policy.evaluate(descriptor, documents, where=f"SBOM {descriptor.digest}")
     if not verdict.signatures:
         raise SignatureError(_UNSIGNED)

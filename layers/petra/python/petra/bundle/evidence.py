@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from petra.archive.plan import Text
 from petra.bundle.attached import attached_evidence, builder_of, suffices
 from petra.bundle.describe import signature_record
-from petra.bundle.metadata import NO_SCAN, Check, Evidence, Tool, Uncounted
+from petra.bundle.metadata import Check, Evidence, Tool, Uncounted
 from petra.bundle.refusals import refuse
 from petra.bundle.scanned import scan_record
 from petra.bundle.subjects import subjects
@@ -386,9 +386,8 @@ class _Collector:
             image.name: self._image(image.name, rules.image(image.name), attached[image.name])
             for image in images
         }
-        reasons = [one.scan.reason for one in found.values()]
-        skipped = next((one for one in reasons if one), NO_SCAN)
-        whole = Check.done() if None in reasons else Check.skipped(skipped)
+        reasons = [one.scan.reason for one in found.values()] or [rules.skip()]
+        whole = Check.done() if None in reasons else Check.skipped(str(reasons[0]))
         unused = [line for one in rules.waivers() for line in unused_waivers(one, self._verdicts)]
         notes = [*rules.notes, *(f"a waiver is about nothing here: {line}" for line in unused)]
         return Gathered(found, whole, tuple(self._members.values()), tuple(notes))

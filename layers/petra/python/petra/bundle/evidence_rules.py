@@ -100,6 +100,10 @@ class EvidenceRules:
         """Return the rules for all images, in the spec's order."""
         return tuple(self._rules.values())
 
+    def skip(self) -> str | None:
+        """Return why a bundle without images is not scanned; None where a scan was asked for."""
+        return self._scan(self._spec, self._policy.spec.scan if self._policy else None).skip
+
     def waivers(self) -> tuple[Waivers, ...]:
         """Return all sets of waivers, each once."""
         return tuple(self._waivers.values())

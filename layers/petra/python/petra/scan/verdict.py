@@ -147,7 +147,7 @@ def require_all(verdicts: Iterable[ScanVerdict]) -> None:
     subjects = ", ".join(dict.fromkeys(str(verdict.subject) for verdict in stopped))
     expired = [one.describe() for verdict in stopped for one in verdict.expired]
     hint = "take an image with the fix; or record who bears it and why, in a waiver with an end "
-    hint += "(or an OpenVEX statement) in the policy"
+    hint += "(or an OpenVEX statement) in the policy, or in spec.scan without one"
     if expired:
         hint += f"; these waivers have ended: {'; '.join(dict.fromkeys(expired))}"
     raise PolicyError(
