@@ -16,18 +16,26 @@ if TYPE_CHECKING:
 class CutOff:
     """Lets so many requests through, and answers none after them.
 
+    Attributes:
+        host: what clients speak to.
+        reached: whether a request came after those that were let through.
+
     Args:
         front: stands before the registry.
-        requests: how many.
     """
 
-    def __init__(self, front: Front, requests: int) -> None:
-        self._left = requests
+    def __init__(self, front: Front) -> None:
+        self._left = 0
         self._lock = threading.Lock()
         self.host = front.host
         self.reached = False
         front.server.otherwise = self._answer
         self._front = front
+
+    def allow(self, requests: int) -> None:
+        """Let so many more requests through."""
+        with self._lock:
+            self._left, self.reached = requests, False
 
     def _answer(self, received: Received) -> Reply:
         with self._lock:
@@ -38,7 +46,7 @@ class CutOff:
 
 
 @contextmanager
-def cut_off(upstream: str, requests: int) -> Iterator[CutOff]:
+def cut_off(upstream: str) -> Iterator[CutOff]:
     """Run what stands before the registry at `upstream` until the block ends."""
     with front_of(upstream) as front:
-        yield CutOff(front, requests)
+        yield CutOff(front)

@@ -16,8 +16,6 @@ from petra.load.chart_registry import ChartRegistry
 from petra.oci.artifact import Artifact, Part
 from petra.oci.media_types import HELM_CHART, HELM_CONFIG, OCI_CONFIG, OCI_LAYER_GZIP
 from petra.oci.registry import RegistryClient, RegistryOptions
-from petra.serve.repositories import MemoryRepositories
-from petra.serve.server import BundleServer
 from tests.support.charts import chart
 from tests.support.cut_off import cut_off
 from tests.support.load_bundles import open_bundle
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
     from petra.load.destination import OpenBundle
     from petra.oci.repository import Repository
+    from petra.serve.repositories import MemoryRepositories
 
 APP, DB = chart("app", "1.2.3"), chart("db", "0.1.0+build.5")
 OTHER = chart("app", "1.2.3", description="changed")
@@ -182,27 +181,28 @@ def test_a_malformed_place_is_refused_without_showing_secrets(
     assert "secret" not in str(refused.value)
 
 
-def test_cut_off_after_any_request_and_run_again_the_end_is_the_same(bundle: OpenBundle) -> None:
-    def loaded(host: str) -> None:
+def test_cut_off_after_any_request_and_run_again_the_end_is_the_same(
+    bundle: OpenBundle, registry: str, content: MemoryRepositories
+) -> None:
+    def load(host: str, folder: str) -> dict[str, dict[str, Digest]]:
         options = RegistryOptions(retries=0)
         with RegistryClient(options, environ={}) as client:
-            ChartRegistry(bundle, client, f"oci://{host}/charts").load(NoProgress())
+            ChartRegistry(bundle, client, f"oci://{host}/{folder}").load(NoProgress())
+        return {
+            name.removeprefix(f"{folder}/"): tags
+            for name, tags in state(content).items()
+            if name.startswith(f"{folder}/")
+        }
 
-    whole = MemoryRepositories()
-    with BundleServer("127.0.0.1", 0, whole, writable=True) as server:
-        loaded(server.host)
-    for requests in range(100):
-        content = MemoryRepositories()
-        with (
-            BundleServer("127.0.0.1", 0, content, writable=True) as server,
-            cut_off(server.host, requests) as cut,
-        ):
+    whole = load(registry, "whole")
+    with cut_off(registry) as cut:
+        for requests in range(100):
+            cut.allow(requests)
             try:
-                loaded(cut.host)
+                load(cut.host, f"n{requests}")
             except PetraError:
                 assert cut.reached
             if not cut.reached:
                 break
-            loaded(server.host)
-            assert state(content) == state(whole), f"after {requests} requests"
+            assert load(registry, f"n{requests}") == whole, f"after {requests} requests"
     assert requests > 20
