@@ -222,6 +222,7 @@ def load(bench: Bench) -> Iterator[Comparison]:
             pushes = [
                 _crane_push(bench, images, registry.host, storage),
                 _crane_push_index(bench, images, registry.host, storage),
+                _whole_load(bench, images, registry.host, storage),
             ]
             comparison = compare("load", [ours, *pushes], pairs=bench.pairs, goal=0.8)
             written = comparison.series[0].median("written") / 1e6
@@ -243,6 +244,15 @@ def _load(bench: Bench, images: ImageSet, host: str, *outputs: Path) -> Command:
     arguments = (sys.executable, "-m", "bench.load", bench.bundle(images))
     uri = f"registry://{host}/bench"
     return Command("petra load, verified before", [*arguments, uri], outputs, _ENVIRONMENT)
+
+
+def _whole_load(bench: Bench, images: ImageSet, host: str, *outputs: Path) -> Command:
+    """Return the command itself, which verifies the bundle first."""
+    ledger = bench.work / "load" / "ledger"
+    options = ("--key", bench.public_key, "--ledger", ledger, "--allow-skipped", "verify,scan")
+    arguments = ("-f", bench.bundle(images), *options, "--images-to", f"registry://{host}/bench")
+    outputs = (*outputs, ledger)
+    return bench.petra("petra bundle load, whole", "bundle", "load", *arguments, outputs=outputs)
 
 
 def _crane_push(bench: Bench, images: ImageSet, host: str, *outputs: Path) -> Command:
