@@ -7,6 +7,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
+from petra.errors import TransportError
 from petra.load.kubernetes import Event, GoneError, Kind, Listing
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class FakeCluster:
         served: the kinds that there are.
         lists: the kinds that were listed, in order.
         patches: (kind, name, annotations) in order.
-        trouble: what lists raise, by kind; None is taken away.
+        trouble: what lists raise, by kind.
+        refused_patches: how many patches fail before one succeeds.
     """
 
     def __init__(self, *kinds: Kind) -> None:
@@ -47,6 +49,7 @@ class FakeCluster:
         self.lists: list[Kind] = []
         self.patches: list[tuple[str, str, dict[str, str]]] = []
         self.trouble: dict[Kind, PetraError] = {}
+        self.refused_patches = 0
         self.watches: dict[Kind, list[FakeWatch]] = {}
         self._version = 0
         self._lock = threading.RLock()
@@ -104,6 +107,9 @@ class FakeCluster:
         self, kind: Kind, namespace: str, name: str, annotations: Mapping[str, str]
     ) -> bool:
         with self._lock:
+            if self.refused_patches:
+                self.refused_patches -= 1
+                raise TransportError("the cluster's API cannot be reached", where="https://api")
             found = self.objects.get((kind, namespace, name))
             if found is None:
                 return False

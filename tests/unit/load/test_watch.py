@@ -230,6 +230,22 @@ def test_an_api_that_comes_back_is_followed_again(cluster: FakeCluster) -> None:
     assert report.trouble is None
 
 
+def test_a_request_that_could_not_be_made_is_made_again(cluster: FakeCluster) -> None:
+    cluster.put(HELM_RELEASE, release(lastHandledReconcileAt="before"))
+    cluster.put(OCI_REPOSITORY, oci_repository())
+    cluster.refused_patches = 1
+
+    def listen(standings: Sequence[Standing]) -> None:
+        if standings[0].verdict.state is State.PROGRESSING and cluster.patches:
+            cluster.put(HELM_RELEASE, release())
+
+    report = await_releases(
+        cluster, [EXPECTED], token=TOKEN, notify=True, timeout=5.0, listen=listen
+    )
+    assert report.trouble is None
+    assert [kind for kind, _, _ in cluster.patches] == ["HelmRelease"]
+
+
 def test_what_is_not_served_is_looked_for_in_measure() -> None:
     cluster = FakeCluster()
     with Feeds(cluster, [(HELM_RELEASE, "flux-system")]) as feeds:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Seconds that the first look may take, however short the timeout.
 FIRST_LOOK: Final = 60.0
+#: Seconds after which a request that failed is made again.
+ASK_AGAIN: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,8 @@ def await_releases(
             left = began + timeout - time.monotonic()
             if left <= 0 or all(one.verdict.settled for one in standings):
                 break
-            number = feeds.wait(number, left)
+            # What could not be asked is asked again, though nothing else may change meanwhile.
+            number = feeds.wait(number, min(left, ASK_AGAIN) if trouble else left)
         trouble = trouble or feeds.trouble
     if timeout > 0:
         standings = [Standing(one.expected, at_deadline(one.verdict)) for one in standings]
