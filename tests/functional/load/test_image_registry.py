@@ -63,9 +63,7 @@ def test_each_image_is_there_by_tag_and_digest_with_what_refers_to_it(
     ]
     worker = bundles.world.images[WORKER].digest
     assert loaded.placed[1].reference == f"{target.front.host}/{path_of(WORKER)}@{worker}"
-    assert loaded.notes == (
-        "4 signatures, attestations and other referrers are in place with them",
-    )
+    assert loaded.notes == ("signatures, attestations and other referrers in place with them: 4",)
 
 
 def test_a_tag_comes_after_all_that_it_stands_for(bundle: OpenBundle, target: Target) -> None:

@@ -271,7 +271,7 @@ class _Load:
     def _notes(self) -> Iterator[str]:
         attached = sum(len(image.locked.attachments) for image in self._plan.images)
         if attached:
-            yield f"{attached} signatures, attestations and other referrers are in place with them"
+            yield f"signatures, attestations and other referrers in place with them: {attached}"
         yield from sorted(self._moved)
 
     def _explain(self, error: PetraError) -> None:
