@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.charts import chart_repository
+from bench.chunks import chunks
 from bench.environment import cache, ensure_pushed, ensure_update_pushed, write_spec
 from bench.evidence import evidence
 from bench.measure import Command, Comparison, compare
@@ -393,6 +394,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Comparison]]] = {
     "load": load,
     "charts": charts,
     "evidence": verified_and_scanned,
+    "chunks": chunks,
     "growth": growth,
     "memory": memory,
 }

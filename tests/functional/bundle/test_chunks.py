@@ -328,6 +328,21 @@ def test_a_manifest_of_another_bundle_is_refused(
     assert_refused(verify(chunked), 3, "not the bundle that the manifest names")
 
 
+def test_what_is_rebuilt_must_be_what_the_manifest_says(
+    chunked: Chunked, verify: Callable[..., Outcome]
+) -> None:
+    """Signed with our key; the parity is good, and the manifest wrong about a lost chunk."""
+    manifest = chunked.manifest
+    manifest["chunks"][2]["digest"] = Digest.of(b"another")
+    (chunked.folder / "manifest.json").write_text(json.dumps(manifest))
+    sign_manifest(chunked.folder, "ours")
+    (chunked.folder / f"{FILE}.0003-of-0007").unlink()
+    before = chunked.content()
+
+    assert_refused(verify(chunked), 3, "what parity gives", f"{FILE}.0003-of-0007")
+    assert chunked.content() == before
+
+
 def test_a_folder_without_manifest_is_no_chunk_folder(
     chunked: Chunked, verify: Callable[..., Outcome]
 ) -> None:
