@@ -139,6 +139,7 @@ class BarProgress:
         """Show a new bar; it only moves to and fro where no total is known."""
         with self._lock:
             self._phase, self._meter = printable(phase), _Meter(total, self._clock)
+            self._bars.start()
             self._task = self._bars.add_task(self._phase, total=total or None, detail="")
 
     def on_progress(self, count: int, /) -> None:
@@ -159,6 +160,8 @@ class BarProgress:
             if self._task is not None:
                 self._bars.remove_task(self._task)
                 self._task = None
+                # Between phases the terminal is free, for a table of releases, say.
+                self._bars.stop()
                 self.on_note(f"{self._phase}: {self._meter.summary() or 'done'}")
 
 
@@ -175,4 +178,5 @@ def _bars(stream: TextIO) -> RichProgress:
         TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True)),
         console=Console(file=stream),
         expand=True,
+        transient=True,
     )
