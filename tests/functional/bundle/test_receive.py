@@ -362,6 +362,24 @@ def test_serve_keeps_to_the_policy_too(unverified: World, petra: Run) -> None:
     assert_refused(petra(*serve, "--policy", "policy.yaml"), 3, "verify of unsigned")
 
 
+def test_load_keeps_to_the_policy_too(unverified: World, petra: Run) -> None:
+    """And touches nothing where it refuses."""
+    rule = unverified.rule("**", key="vendor.pub")
+    unverified.policy(rule, bundle={"allowSkipped": USUAL})
+    there = unverified.folder / "layout"
+    call = ("bundle", "load", "-f", unverified.bundle, *KEY, "--images-to", f"layout:{there}")
+
+    refused = petra(*call, "--policy", "policy.yaml")
+    assert_refused(refused, 3, "verify of unsigned: in a hurry")
+    assert not there.exists()
+
+    excused = unverified.rule("team/unsigned", skip="our own")
+    unverified.policy(excused, rule, bundle={"allowSkipped": USUAL})
+    outcome = petra(*call, "--policy", "policy.yaml")
+    assert outcome.status == 0, outcome.err
+    assert (there / "index.json").exists()
+
+
 def test_one_policy_serves_for_both_sides(
     world: World, create: Run, verify: Callable[..., Outcome]
 ) -> None:
