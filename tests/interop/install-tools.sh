@@ -34,6 +34,8 @@ zstd zstd
 tar tar
 openssl openssl
 clamscan clamav
+chromium chromium
+chromedriver chromium-driver
 LIST
 }
 

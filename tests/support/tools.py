@@ -51,6 +51,7 @@ ALL_TOOLS = (
         "tar",
         "openssl",
         "clamscan",
+        *("chromium", "chromedriver"),
     ),
 )
 

@@ -24,6 +24,7 @@ _BUNDLE = {
     "lock": "Resolve a spec and write what it stands for beside it.",
     "verify": "Check a bundle's signature and every member.",
     "inspect": "Show what is in a bundle, without unpacking it.",
+    "report": "Write one page about a bundle, to read, filter and print.",
     "diff": "Show how two bundles differ.",
     "scan": "Scan a bundle's images for vulnerabilities, without unpacking it.",
     "lint": "Hold a bundle to a guard's profile.",
