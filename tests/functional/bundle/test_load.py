@@ -19,6 +19,7 @@ from tests.support.world import WEB, WORKER, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -245,6 +246,26 @@ def test_a_registry_that_is_not_there_is_told_before_anything_is_begun(
     ]
     assert {line.split()[0] for line in there.requests} == {"HEAD"}
     assert events(there) == []
+
+
+def test_a_failure_before_the_first_change_says_that_nothing_was_changed(
+    bundles: Bundles, there: There, before: Front
+) -> None:
+    before.fault(r"^HEAD /v2/charts", faults.status(500))
+    outcome = there.load(bundles.make())
+    assert outcome.status == 1
+    assert "changed         nothing" in outcome.out.splitlines()
+
+
+def test_the_ledger_knows_folders_by_their_whole_path(
+    bundles: Bundles, there: There, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = ("--images-to", "layout:images", "--charts-to", "charts")
+    outcome = there.petra("bundle", "load", "-f", bundles.make(), *there.options(), *places)
+    assert outcome.status == 0, outcome.err
+    (begun, _) = FolderLedger(there.ledger).events()
+    assert begun.destinations == (f"layout:{tmp_path}/images", f"{tmp_path}/charts")
 
 
 def test_a_second_load_at_once_is_kept_out(bundles: Bundles, there: There) -> None:

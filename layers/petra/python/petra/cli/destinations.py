@@ -100,7 +100,14 @@ def _images(
     if not bundle.metadata.images:
         return []
     options = options or ImageOptions(registry=registry_options(settings))
-    return [image_destination(uri, bundle, options) for uri in dict.fromkeys(settings.images_to)]
+    places = dict.fromkeys(_absolute(uri) for uri in settings.images_to)
+    return [image_destination(uri, bundle, options) for uri in places]
+
+
+def _absolute(uri: str) -> str:
+    """Return ``k3s:DIR`` and ``layout:DIR`` as any folder would call them: the ledger keeps it."""
+    kind, _, path = uri.partition(":")
+    return f"{kind}:{Path(path).absolute()}" if kind in ("k3s", "layout") and path else uri
 
 
 def _charts(
@@ -111,7 +118,7 @@ def _charts(
 
     if where.startswith(_OCI):
         return ChartRegistry(bundle, client, where, replace=replace)
-    return ChartRepositoryFolder(bundle, Path(where), replace=replace)
+    return ChartRepositoryFolder(bundle, Path(where).absolute(), replace=replace)
 
 
 def _manifests(
@@ -122,7 +129,7 @@ def _manifests(
 
     where, local = settings.manifests_to or "", _local(settings)
     if not where.startswith(_OCI):
-        return ManifestFolder(bundle, Path(where), local=local)
+        return ManifestFolder(bundle, Path(where).absolute(), local=local)
     from petra.cli.keys import signer_from  # noqa: PLC0415  # as above
 
     signer = signer_from(settings.need("sign_key"))

@@ -29,6 +29,8 @@ def report_text(report: Report) -> str:
     ]
     for step in report.steps:
         lines += _step(step)
+    if report.error and not any(step.loaded for step in report.steps):
+        lines.append(f"{'changed':15} nothing")
     lines += [f"{'release':15} {release.line()}" for release in report.releases]
     lines += [f"{'next':15} {note}" for note in report.notes]
     if report.notified and not report.releases:
