@@ -156,6 +156,25 @@ def test_a_load_that_did_not_end_keeps_what_it_brought(site: Site) -> None:
     assert "registry/1" not in site.held
 
 
+def test_a_load_that_did_not_end_goes_once_a_newer_one_did(site: Site) -> None:
+    site.loaded(ONE)
+    site.ledger.stored.append(event("begun", TWO))
+    site.ledger.records[TWO] = record(TWO)
+    site.held.add("registry/2")
+    site.loaded(THREE)
+    assert set(site.prune.run(1).bundles) == {ONE, TWO}
+    assert "registry/2" not in site.held
+
+
+def test_an_older_bundle_whose_load_was_the_last_to_begin_stays(site: Site) -> None:
+    site.loaded(TWO, THREE)
+    site.ledger.stored.append(event("begun", ONE))
+    site.ledger.records[ONE] = record(ONE)
+    site.held.add("registry/1")
+    assert site.prune.run(1).bundles == (TWO,)
+    assert "registry/1" in site.held
+
+
 def test_what_was_rolled_back_goes_once_something_newer_is_there(site: Site) -> None:
     site.loaded(ONE, THREE)
     site.ledger.stored.append(event("rolled back", THREE, to=ONE))

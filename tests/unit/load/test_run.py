@@ -249,3 +249,19 @@ def test_the_ledger_names_every_destination() -> None:
     site = Site()
     site.load.run()
     assert set(site.ledger.stored[0].destinations) == {"registry", "charts", "manifests"}
+
+
+@pytest.mark.parametrize("step", ["second a", "record second", "switch second", "notify"])
+def test_a_complete_bundle_that_is_killed_on_its_way_elsewhere_goes_on_there(step: str) -> None:
+    site = Site()
+    site.load.run()
+    second = FakePublication(site.diary, "manifests", "second")
+    load = Load(
+        BUNDLE, [second], site.ledger, NoProgress(), follower=site.follower, clock=lambda: NOON
+    )
+    site.diary.fails[step] = Killed()
+    with pytest.raises(Killed):
+        load.run()
+    assert load.run().verdict == "loaded"
+    assert second.live == ("a", "b")
+    assert load.run().verdict == "already loaded"

@@ -255,6 +255,7 @@ class History:
         self._unfinished: dict[str, Event] = {}
         self._begun: dict[str, Stamp] = {}
         self._began: dict[Digest, datetime] = {}
+        self._open: set[Digest] = set()
         for event in events:
             self._add(event)
 
@@ -268,10 +269,13 @@ class History:
         if event.event == "begun":
             self._begun[name] = event.bundle
             self._began[digest] = event.time
+            self._open.add(digest)
         elif digest in stack:
             stack.remove(digest)
         if event.event == "complete":
             stack.append(digest)
+        if event.event != "begun":
+            self._open.discard(digest)
         if event.event in ("complete", "rolled back"):
             self._unfinished.pop(name, None)
         if event.event != "begun" or self._states.get(digest) != "complete":
@@ -290,6 +294,10 @@ class History:
     def since(self, digest: Digest) -> datetime | None:
         """Return when it came to that state."""
         return self._times.get(digest)
+
+    def is_open(self, digest: Digest) -> bool:
+        """Say whether its last load did not end; an earlier one, to other places, may have."""
+        return digest in self._open
 
     def began(self, digest: Digest) -> datetime | None:
         """Return when its last load began."""

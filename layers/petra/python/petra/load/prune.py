@@ -174,17 +174,19 @@ class Prune:
         return [record for stamp in stamps if (record := self.ledger.record(stamp))]
 
     def _live(self, history: History, records: list[LoadRecord], keep: int) -> set[Stamp]:
-        live = set(history.with_state("begun"))
+        live: set[Stamp] = set()
         for name in {record.bundle.name for record in records}:
             stamps = history.complete(name)[-keep:]
             live.update(stamps)
-            # What was rolled back is newer than what is current, until something newer comes.
+            # A load that did not end may go on, until something newer is complete; and what was
+            # rolled back is newer than what is current.
             newest = max((stamp.serial for stamp in stamps), default=-1)
             live |= {
                 stamp
-                for stamp in history.with_state("rolled back")
+                for stamp in history.with_state("begun", "rolled back")
                 if stamp.name == name and stamp.serial > newest
             }
+            live |= {stamp for stamp in (history.interrupted(name),) if stamp}
         return live | {record.bundle for record in self._read_by_clusters(records)}
 
     def _read_by_clusters(self, records: list[LoadRecord]) -> Iterable[LoadRecord]:

@@ -128,10 +128,12 @@ class Load:
         return self._report("loaded", steps, notified=notified)
 
     def _is_loaded(self) -> bool:
-        current = History(self.ledger.events()).complete(self.bundle.name)[-1:]
+        history = History(self.ledger.events())
+        current = history.complete(self.bundle.name)[-1:] == [self.bundle]
         record = self.ledger.record(self.bundle)
         wanted = ((one.part, one.name) for one in self.destinations)
-        return current == [self.bundle] and record is not None and record.covers(wanted)
+        is_whole = current and not history.is_open(self.bundle.digest)
+        return is_whole and record is not None and record.covers(wanted)
 
     def _surveyed(self) -> list[Step]:
         ordered = sorted(self.destinations, key=lambda one: ORDER.index(one.part))
