@@ -394,6 +394,15 @@ def test_serve_reads_the_folder(chunked: Chunked, world: World) -> None:
             assert Digest.of(answer.read()) == digest
 
 
+def test_load_reads_the_folder(chunked: Chunked, world: World, petra: Run) -> None:
+    to = ("--images-to", f"layout:{world.folder / 'layout'}", "--charts-to", "charts")
+
+    outcome = petra("bundle", "load", "-f", chunked.folder, *KEY, *to, "--allow-skipped", "scan")
+
+    assert outcome.status == 0, outcome.err
+    assert (world.folder / "layout" / world.images[WORKER].digest.blob_path).is_file()
+
+
 def test_sign_signs_bundle_and_manifest(
     chunked: Chunked, petra: Run, verify: Callable[..., Outcome]
 ) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @petra_command(
     "load", settings=("verify_key", *LOAD_SETTINGS, *RECEIVER_SETTINGS, *FOLLOWER_SETTINGS)
 )
-@file_option("The bundle.")
+@file_option("The bundle, or its chunk folder.")
 @click.option(
     "--signature",
     metavar="FILE",
