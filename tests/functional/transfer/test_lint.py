@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.command import Run, assert_refused, runner
+from petra.content.digest import Digest
+from tests.support.command import Outcome, Run, assert_refused, names, runner
 from tests.support.guarded import One, good, write
 from tests.support.world import SIGNED, World, connected_side
 
@@ -82,3 +84,61 @@ def test_a_required_scanner_that_is_not_there_is_an_error(
     bundle = write(tmp_path / "app-1.0.tar.gz", good())
     outcome = run("bundle", "lint", "-f", bundle, "--profile", "clamav")
     assert_refused(outcome, 1, "requires a scan by ClamAV", "PETRA_CLAMSCAN")
+
+
+def _guarded(run: Run, world: World, profile: str | Path, *more: str, **fields: Any) -> Outcome:
+    spec = world.spec(*SIGNED, charts=[world.chart()], **fields)
+    arguments = ("--key", "ours.key", "--profile", profile, *more)
+    return run("bundle", "create", "-f", spec, *arguments, "-q")
+
+
+def test_a_bundle_that_is_made_for_a_guard_passes_it(run: Run, world: World) -> None:
+    made = _guarded(run, world, "strict", "--format", "tar.gz")
+    assert made.status == 0, made.err
+    bundle = world.dist / "shop-1.4.0.tar.gz"
+    release = (world.dist / "shop-1.4.0.tar.gz.release.txt").read_text("ascii")
+    assert f"bundle {bundle.name} {Digest.of(bundle.read_bytes())}" in release.splitlines()
+    verdict = run("bundle", "lint", "-f", bundle, "--profile", "strict", "--output", "json").json
+    assert verdict["passed"], verdict
+
+
+def test_what_the_guard_would_refuse_is_not_written(run: Run, world: World) -> None:
+    outcome = _guarded(run, world, "strict")
+    assert_refused(outcome, 3, "container: shop-1.4.0.tar.zst: form not allowed", "'strict'")
+    assert names(world.dist) == []
+
+
+def test_a_member_that_the_guard_would_refuse_is_named_before_a_layer_is_fetched(
+    run: Run, world: World, tmp_path: Path
+) -> None:
+    text = (files("petra.transfer.guard") / "profiles" / "default.yaml").read_text()
+    own = tmp_path / "own.yaml"
+    own.write_text(text.replace("kinds: [gzip]", "kinds: [zip]"))
+    outcome = _guarded(run, world, own)
+    assert_refused(outcome, 3, "kinds: charts/app-1.2.3.tgz: kind not allowed here (gzip)")
+    assert names(world.dist) == []
+
+
+def test_a_wrong_profile_is_told_before_a_registry_is_asked(run: Run, world: World) -> None:
+    world.repository("team/web").__dict__.clear()  # whoever asks it fails otherwise
+    assert_refused(_guarded(run, world, "strikt"), 1, "did you mean 'strict'?")
+
+
+def test_chunks_are_held_to_the_guards_file_size(run: Run, world: World, tmp_path: Path) -> None:
+    text = (files("petra.transfer.guard") / "profiles" / "default.yaml").read_text()
+    own = tmp_path / "own.yaml"
+    own.write_text(text.replace("  files:\n", "  files:\n    maxBytes: 30000\n"))
+    whole = _guarded(run, world, own)
+    assert_refused(whole, 3, "file-size: shop-1.4.0.tar.zst: file too large")
+    cut = _guarded(run, world, own, "--chunks-to", str(tmp_path / "cut"), "--max-size", "30000")
+    assert cut.status == 0, cut.err
+    release = (tmp_path / "cut" / "shop-1.4.0.tar.zst.release.txt").read_text("ascii")
+    assert "file shop-1.4.0.tar.zst.0001-of-" in release
+
+
+def test_a_release_of_a_bundle_before_goes_with_it(run: Run, world: World) -> None:
+    assert _guarded(run, world, "default").status == 0
+    assert (world.dist / "shop-1.4.0.tar.zst.release.txt").exists()
+    spec = world.spec(*SIGNED)
+    assert run("bundle", "create", "-f", spec, "--key", "ours.key", "-q").status == 0
+    assert not (world.dist / "shop-1.4.0.tar.zst.release.txt").exists()

@@ -144,6 +144,7 @@ class Output:
         fetchers: connections that fetch at once.
         flags: what the caller chose beside the spec; the provenance tells it.
         place: opens what it is written to, given path and size.
+        approve: is shown the plan before anything is written; raises to refuse it.
     """
 
     path: Path
@@ -153,6 +154,7 @@ class Output:
     fetchers: int = FETCHERS
     flags: Mapping[str, bool | str] = field(default_factory=dict)
     place: Callable[[Path, int], Place] = FilePlace
+    approve: Callable[[Plan], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +303,8 @@ def create(
     path, mtime = output.path, output.mtime
     time = int(contents.lock.created.timestamp()) if mtime is None else mtime
     plan = Plan(bundle_members(contents), time, framing(output.form))
+    if output.approve:
+        output.approve(plan)
     # Before the window is allocated: unsealing a key takes 64 MiB for a moment.
     who = signer.result() if signer else None
     place = output.place(path, plan.size)

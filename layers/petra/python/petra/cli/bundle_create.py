@@ -15,6 +15,7 @@ from petra.cli.chunk_options import chunk_flags, chunk_options
 from petra.cli.command import file_option, petra_command
 from petra.cli.custody import CUSTODY_SETTINGS, custody
 from petra.cli.evidence import early_scanner, evidence_rules, gather_evidence, scanning, tell_of
+from petra.cli.guarding import Guard
 from petra.cli.output import human_size
 from petra.cli.policy_files import POLICY_SETTINGS, read_policy, trust_beside, trusted_root
 from petra.cli.registries import REGISTRY_SETTINGS
@@ -70,6 +71,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Go on although a bundled release needs an image that the spec lacks.",
 )
+@click.option(
+    "--profile",
+    metavar="NAME|FILE",
+    help="Prove it to a guard's profile before anything is written; see petra bundle lint.",
+)
 @chunk_flags
 def command(  # one for each option
     call: Call,
@@ -77,6 +83,7 @@ def command(  # one for each option
     form: str | None,
     locked: bool,  # noqa: FBT001  # a flag
     allow_missing_images: bool,  # noqa: FBT001  # a flag
+    profile: str | None,
     **chunks: Any,
 ) -> None:
     """Make a bundle from a spec: resolve, verify, pack and sign.
@@ -90,20 +97,23 @@ def command(  # one for each option
         spec = read_spec(file)
         lock = read_lock(spec.lock_path) if locked else None
         signer = _signer(call.settings, spec.spec, pool, early)
-        rules = _rules(call.settings, spec)
+        rules, guard = _rules(call.settings, spec), Guard(profile)
         scanner = early_scanner(rules.evidence, pool)
         folder = Path(call.settings.output_dir or spec.spec.spec.output.dir)
         cut = chunk_options(spec.spec, folder, chunks)
         asked = request(spec, call.settings, locked=lock, allow_missing=allow_missing_images)
         sealer = signer.result if signer else None
         with asked as wanted, custody(call, "connected", "create", sealer) as digests:
-            making = _Making(wanted, signer, rules, scanner, cut)
+            making = _Making(wanted, signer, rules, scanner, cut, guard)
             created = _create(call, spec.spec, making, form)
             digests[created.path.name] = created.packed.digest
+        release = guard.write_release(created, cut)
     if cut:
         created = replace(created, path=cut.folder)
-    value = _value(created)
-    call.console.result(value, "\n".join(f"{name:10} {text}" for name, text in _lines(created)))
+    value, lines = _value(created), _lines(created)
+    if release:
+        value, lines = {**value, "release": str(release)}, [*lines, ("release", str(release))]
+    call.console.result(value, "\n".join(f"{name:10} {text}" for name, text in lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,7 @@ class _Making:
     rules: _Rules
     scanner: Future[GrypeScanner] | None
     cut: ChunkOptions | None
+    guard: Guard
 
 
 def _create(call: Call, spec: Spec, making: _Making, form: str | None) -> Created:
@@ -174,6 +185,7 @@ def _create(call: Call, spec: Spec, making: _Making, form: str | None) -> Create
             call.settings.connections or FETCHERS,
             flags,
             partial(_chunk_place, making.cut) if making.cut else FilePlace,
+            making.guard.approval(f"{spec.stem}.{form}", form, making.cut),
         )
         return create(contents, output, making.signer, progress)
 

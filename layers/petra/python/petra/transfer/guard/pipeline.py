@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from petra.archive.source import Source
     from petra.content.progress import Progress
     from petra.transfer.guard.profile import Profile
+    from petra.transfer.guard.walk import Entry
 
 #: In this order content passes: what is cheap and outermost first.
 FILTERS: Final[tuple[type[Filter], ...]] = (
@@ -148,33 +149,51 @@ def lint(
     Raises:
         StorageError: the file cannot be read.
     """
+    outers = [*([Outer(name, source.size, form_of(source))] if name else []), *beside]
+    entries = walk(source, profile.spec.expansion, progress.on_progress)
+    progress.on_start(f"lint {source.name}", source.size)
+    verdict = judge(profile, outers, entries, source.name, more)
+    progress.on_done()
+    return verdict
+
+
+def judge(
+    profile: Profile,
+    outers: Iterable[Outer],
+    entries: Iterable[Entry],
+    where: str,
+    more: Sequence[FilterVerdict] = (),
+) -> LintVerdict:
+    """Show files and members to every filter, in order.
+
+    Args:
+        profile: the rules.
+        outers: the files that cross.
+        entries: the members; StopError from here is a finding of the filter that it names.
+        where: what to call the bundle in findings.
+        more: verdicts of filters outside the pipeline, to stand at its end.
+    """
     pipeline = [kind(profile.spec) for kind in FILTERS]
-    form = form_of(source)
-    outers = [*([Outer(name, source.size, form)] if name else []), *beside]
-    for each in pipeline:
-        for outer in outers:
+    for outer in outers:
+        for each in pipeline:
             each.file(outer)
-    stopped = _pass(pipeline, profile, source, progress)
+    stopped = _pass(pipeline, entries, where)
     verdicts = (_verdict(each, stopped=stopped) for each in pipeline)
     return LintVerdict(profile.metadata.name, (*verdicts, *more))
 
 
-def _pass(pipeline: Sequence[Filter], profile: Profile, source: Source, progress: Progress) -> bool:
+def _pass(pipeline: Sequence[Filter], entries: Iterable[Entry], where: str) -> bool:
     """Show every member to every filter; say whether one of them ended it early."""
-    progress.on_start(f"lint {source.name}", source.size)
     try:
-        for entry in walk(source, profile.spec.expansion, progress.on_progress):
+        for entry in entries:
             for each in pipeline:
                 each.entry(entry)
     except StopError as stop:
         owner = next(each for each in pipeline if each.name == stop.filter_name)
-        owner.refuse(
-            stop.where or source.name, stop.message, expected=stop.expected, found=stop.found
-        )
+        owner.refuse(stop.where or where, stop.message, expected=stop.expected, found=stop.found)
         return True
     for each in pipeline:
         each.end()
-    progress.on_done()
     return False
 
 
