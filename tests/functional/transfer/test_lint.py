@@ -142,3 +142,16 @@ def test_a_release_of_a_bundle_before_goes_with_it(run: Run, world: World) -> No
     spec = world.spec(*SIGNED)
     assert run("bundle", "create", "-f", spec, "--key", "ours.key", "-q").status == 0
     assert not (world.dist / "shop-1.4.0.tar.zst.release.txt").exists()
+
+
+def test_a_chunk_folder_is_linted_as_it_crosses(run: Run, world: World, tmp_path: Path) -> None:
+    cut = ("--chunks-to", str(tmp_path / "cut"), "--max-size", "30000")
+    assert _guarded(run, world, "default", *cut).status == 0
+    value = run("bundle", "lint", "-f", tmp_path / "cut", "--output", "json").json
+    assert value["passed"], value
+    counts = {one["filter"]: one["checked"] for one in value["filters"]}
+    assert counts["file-size"] == len(names(tmp_path / "cut"))
+    assert counts["container"] == 1
+    (tmp_path / "cut" / "notes (1).txt").write_text("not ours")
+    refused = run("bundle", "lint", "-f", tmp_path / "cut", "--output", "json").json
+    assert refused["filters"][0]["findings"][0]["where"] == "notes (1).txt"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from petra.cli.command import file_option, petra_command
+from petra.cli.opening import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @petra_command("lint")
-@file_option("The bundle.")
+@file_option("The bundle, or its chunk folder.")
 @click.option(
     "--profile",
     default="default",
@@ -32,18 +33,18 @@ def command(call: Call, file: str, profile: str) -> None:
     one pass; each has its verdict. It is not verification: see petra bundle verify. Exit status 3
     says that a filter refused something.
     """
-    from petra.archive.source import FileSource  # noqa: PLC0415  # start-up time
-    from petra.transfer.guard.clamav import scan_files  # noqa: PLC0415  # as above
+    from petra.transfer.guard.clamav import scan_files  # noqa: PLC0415  # start-up time
     from petra.transfer.guard.filters import Outer  # noqa: PLC0415  # as above
     from petra.transfer.guard.pipeline import lint  # noqa: PLC0415  # as above
     from petra.transfer.guard.profile import load_profile  # noqa: PLC0415  # as above
 
     rules, path = load_profile(profile), Path(file)
-    with FileSource(path) as source, call.console.progress() as progress:
+    with open_source(path) as source, call.console.progress() as progress:
         beside = _beside(path)
-        scans = scan_files(rules, [path, *beside])
+        whole = [] if path.is_dir() else [path]
+        scans = scan_files(rules, [*whole, *beside])
         outers = [Outer(one.name, one.stat().st_size) for one in beside]
-        verdict = lint(rules, source, path.name, outers, progress, scans)
+        verdict = lint(rules, source, whole[0].name if whole else "", outers, progress, scans)
     value = {
         "bundle": file,
         "profile": verdict.profile,
@@ -64,6 +65,7 @@ def _lines(verdict: LintVerdict) -> Iterator[str]:
 
 
 def _beside(bundle: Path) -> list[Path]:
-    """Return the files that belong to a bundle and cross with it: its signatures."""
-    files = bundle.parent.iterdir() if bundle.parent.is_dir() else ()
-    return sorted(one for one in files if one.name.startswith(f"{bundle.name}.") and one.is_file())
+    """Return the files that cross with a bundle: its signatures; all that a chunk folder holds."""
+    folder, start = (bundle, "") if bundle.is_dir() else (bundle.parent, f"{bundle.name}.")
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted(one for one in files if one.name.startswith(start) and one.is_file())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from petra.errors import PolicyError
@@ -149,12 +149,19 @@ def lint(
     Raises:
         StorageError: the file cannot be read.
     """
-    outers = [*([Outer(name, source.size, form_of(source))] if name else []), *beside]
+    form = form_of(source)
+    outers = [Outer(name, source.size, form), *beside] if name else _formed(beside, form)
     entries = walk(source, profile.spec.expansion, progress.on_progress)
     progress.on_start(f"lint {source.name}", source.size)
     verdict = judge(profile, outers, entries, source.name, more)
     progress.on_done()
     return verdict
+
+
+def _formed(chunks: Iterable[Outer], form: str) -> list[Outer]:
+    """Return the files of a chunk folder, the first of which says what form the bundle has."""
+    first, *rest = chunks
+    return [replace(first, form=form), *rest]
 
 
 def judge(
