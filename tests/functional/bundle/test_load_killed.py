@@ -17,6 +17,7 @@ from petra.load.ledger_folder import FolderLedger
 from tests.support.held import held
 from tests.support.loading import state_of
 from tests.support.petra_process import Petra
+from tests.support.scripted_server import Reply, scripted_server
 from tests.support.sites import Bundles, There, disconnected_side
 from tests.support.world import WORKER, Hosts
 
@@ -124,3 +125,33 @@ def test_a_load_that_is_killed_goes_on(
         assert outcome.status == 0, outcome.err
         assert end_state(there) == whole
         assert there.load(made.file, *_NAMED).out.startswith("already loaded")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_load_that_is_killed_while_it_tells_the_cluster_tells_it_again(
+    made: Made,
+    whole: Any,
+    petra: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    when: Literal["before", "after"],
+) -> None:
+    monkeypatch.chdir(made.petra.folder)
+    monkeypatch.setenv("PETRA_FLUX_RECEIVER_TOKEN", "a token")
+    with (
+        disconnected_side(tmp_path, petra) as there,
+        scripted_server() as hook,
+        held(hook.host) as front,
+    ):
+        hook.otherwise = Reply(200)
+        more = (*_NAMED, "--flux-receiver", f"http://{front.host}/flux-system/petra")
+        command = [sys.executable, "-m", "petra", "bundle", "load", "-f", str(made.file)]
+        command += [str(one) for one in (*there.options(), *there.places(), *more)]
+        environment = {**made.petra.environment, "PETRA_FLUX_RECEIVER_TOKEN": "a token"}
+        front.kill_at("^POST /hook/", when, command, made.petra.folder, environment)
+        assert [one.event for one in FolderLedger(there.ledger).events()] == ["begun"]
+
+        outcome = there.load(made.file, *more)
+        assert outcome.status == 0, outcome.err
+        assert len(hook.requests) == (2 if when == "after" else 1)
+        assert end_state(there) == whole

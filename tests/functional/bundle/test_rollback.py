@@ -43,6 +43,16 @@ def current(there: There) -> list[str]:
     return [stamp.version for stamp in history.complete("shop")]
 
 
+def load_twice_into_folders(bundles: Bundles, there: There, images: str) -> None:
+    """Load two bundles, charts and manifests into folders."""
+    places = ("--charts-to", there.folder / "charts", "--manifests-to", there.folder / "platform")
+    more = ("--images-to", images, "--cluster-registry", "charts.local/x")
+    for serial in (4, 5):
+        arguments = (*there.options(), *places, *more)
+        loaded = there.petra("bundle", "load", "-f", bundles.make(serial), *arguments)
+        assert loaded.status == 0, loaded.err
+
+
 def test_the_channel_goes_back_without_the_bundles_file(twice: There) -> None:
     outcome = rollback(twice, "--output", "json")
     assert outcome.status == 0, outcome.err
@@ -99,13 +109,7 @@ def test_a_rollback_that_failed_goes_on_to_the_same_bundle(bundles: Bundles, the
 
 
 def test_folders_go_back_too(bundles: Bundles, there: There) -> None:
-    places = ("--charts-to", there.folder / "charts", "--manifests-to", there.folder / "platform")
-    images = ("--images-to", f"layout:{there.folder / 'layout'}")
-    more = ("--cluster-registry", "charts.local/x")
-    for serial in (4, 5):
-        file = bundles.make(serial)
-        arguments = (*there.options(), *images, *places, *more)
-        assert there.petra("bundle", "load", "-f", file, *arguments).status == 0
+    load_twice_into_folders(bundles, there, f"layout:{there.folder / 'layout'}")
     assert rollback(there).status == 0
     link = (there.folder / "platform" / "current").readlink()
     assert str(link).startswith("shop-1.4.0-")
@@ -114,13 +118,7 @@ def test_folders_go_back_too(bundles: Bundles, there: There) -> None:
 def test_prune_takes_from_folders_what_only_the_older_bundle_brought(
     bundles: Bundles, there: There
 ) -> None:
-    places = ("--charts-to", there.folder / "charts", "--manifests-to", there.folder / "platform")
-    images = ("--images-to", f"k3s:{there.folder / 'k3s'}")
-    more = ("--cluster-registry", "charts.local/x")
-    for serial in (4, 5):
-        file = bundles.make(serial)
-        arguments = (*there.options(), *images, *places, *more)
-        assert there.petra("bundle", "load", "-f", file, *arguments).status == 0
+    load_twice_into_folders(bundles, there, f"k3s:{there.folder / 'k3s'}")
     before = [names(there.folder / one) for one in ("charts", "platform", "k3s")]
     assert [len(one) for one in before] == [3, 3, 2]
 

@@ -265,3 +265,10 @@ def test_a_complete_bundle_that_is_killed_on_its_way_elsewhere_goes_on_there(ste
     assert load.run().verdict == "loaded"
     assert second.live == ("a", "b")
     assert load.run().verdict == "already loaded"
+
+
+def test_where_no_release_was_watched_nothing_is_said_of_their_health() -> None:
+    site = Site()
+    site.follower.releases = ()
+    assert site.load.run().verdict == "loaded"
+    assert site.ledger.records[BUNDLE].healthy is None

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from petra.bundle.lock import LockedImage
+    from petra.bundle.metadata import Metadata
     from petra.bundle.verify import Signed
     from petra.content.digest import Digest
     from petra.load.destination import Loaded, OpenBundle, Placed
@@ -53,25 +54,21 @@ class Stamp(Model):
     @classmethod
     def of(cls, bundle: OpenBundle) -> Self:
         """Return the stamp of `bundle`."""
-        metadata = bundle.metadata
-        return cls(
-            name=metadata.name,
-            version=metadata.version,
-            serial=metadata.serial,
-            signer=bundle.signer,
-            digest=bundle.digest,
-        )
+        return cls._made(bundle.metadata, bundle.digest, bundle.signer)
 
     @classmethod
     def of_signed(cls, signed: Signed) -> Self:
         """Return the stamp of a bundle whose signature is good and whose members are unread."""
-        metadata = signed.metadata
+        return cls._made(signed.metadata, signed.digest, signed.key.fingerprint)
+
+    @classmethod
+    def _made(cls, metadata: Metadata, digest: Digest, signer: str) -> Self:
         return cls(
             name=metadata.name,
             version=metadata.version,
             serial=metadata.serial,
-            signer=signed.key.fingerprint,
-            digest=signed.digest,
+            signer=signer,
+            digest=digest,
         )
 
     def __str__(self) -> str:

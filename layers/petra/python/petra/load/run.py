@@ -194,8 +194,9 @@ class Load:
             return report
         try:
             releases = tuple(self.follower.watch(self._record(), self._began(), self.progress))
-            healthy = all(one.succeeded for one in releases)
-            self.ledger.keep(self._record().model_copy(update={"healthy": healthy}))
+            if releases:  # of a Receiver alone nobody hears how they are
+                healthy = all(one.succeeded for one in releases)
+                self.ledger.keep(self._record().model_copy(update={"healthy": healthy}))
         except PetraError as error:
             return replace(report, verdict="failed", error=error)
         return with_releases(report, releases)
