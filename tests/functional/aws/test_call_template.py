@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +13,7 @@ from petra.content.progress import NoProgress
 from petra.encoding.yaml import dump_yaml
 from petra.errors import DocumentError, SettingError, TransportError
 from petra.transfer.crossing import Limits, Parcel, State, carry
+from tests.support.clock import Clock
 from tests.support.invented_service import SERVICE, Ferryman, running_ferryman, write_model
 
 if TYPE_CHECKING:
@@ -49,19 +49,6 @@ def _template(**changes: Any) -> dict[str, Any]:
     for section, change in changes.items():
         spec[section] = {**spec[section], **change} if isinstance(change, dict) else change
     return {"apiVersion": "petra.sh/v1alpha1", "kind": "TransferCall", "spec": spec}
-
-
-@dataclass
-class Clock:
-    now: float = 0.0
-    slept: list[float] = field(default_factory=list)
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from petra.archive.source import FileSource
 from petra.aws.objects import DIGEST_KEY, Place, Stored, copy_object, describe, upload
@@ -15,7 +13,7 @@ from petra.content.digest import Digest
 from petra.content.progress import NoProgress
 from petra.errors import DigestMismatchError, NotFoundError, SettingError
 from petra.transfer.crossing import Limits, Parcel, carry
-from tests.functional.aws.conftest import REGION
+from tests.support.s3 import buckets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,17 +26,9 @@ CONTENT = bytes(range(256)) * (11 * 1024 * 1024 // 256) + b"end"
 
 
 @pytest.fixture
-def s3() -> Iterator[S3Client]:
-    """Two buckets with versions, empty."""
-    with mock_aws():
-        client = boto3.client("s3", region_name=REGION)
-        for bucket in ("outbox", "landing"):
-            client.create_bucket(
-                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-gov-west-1"}
-            )
-            client.put_bucket_versioning(
-                Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
-            )
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+    """An outbox and a landing bucket, empty."""
+    with buckets(monkeypatch, "outbox", "landing") as client:
         yield client
 
 

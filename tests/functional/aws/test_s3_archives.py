@@ -6,10 +6,8 @@ import random
 import threading
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from petra.archive.framing import framing
 from petra.archive.plan import Plan
@@ -22,8 +20,8 @@ from petra.aws.s3_source import S3Source
 from petra.content.digest import Digest
 from petra.content.progress import NoProgress
 from petra.errors import AccessError, FormatError, NotFoundError, StorageError
-from tests.functional.aws.conftest import REGION
 from tests.support import archives
+from tests.support.s3 import buckets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,12 +36,9 @@ def _accept(_: object) -> None:
 
 
 @pytest.fixture
-def s3() -> Iterator[S3Client]:
-    with mock_aws():
-        client = boto3.client("s3", region_name=REGION)
-        where = {"LocationConstraint": "us-gov-west-1"}
-        client.create_bucket(Bucket="outbox", CreateBucketConfiguration=where)  # type: ignore[arg-type]  # as AWS has it
-        client.put_bucket_versioning(Bucket="outbox", VersioningConfiguration={"Status": "Enabled"})
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+    """An outbox and a landing bucket, empty."""
+    with buckets(monkeypatch, "outbox", "landing") as client:
         yield client
 
 

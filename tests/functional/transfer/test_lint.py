@@ -8,25 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from petra.content.digest import Digest
-from tests.support.command import Outcome, Run, assert_refused, names, runner
+from tests.support.command import Outcome, Run, assert_refused, names
 from tests.support.guarded import One, good, write
-from tests.support.world import SIGNED, World, connected_side
+from tests.support.world import SIGNED, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    return runner(capsys)
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.chdir(tmp_path)
-    with connected_side(tmp_path) as side:
-        yield side
 
 
 def _create(run: Run, world: World, form: str) -> Path:

@@ -12,11 +12,10 @@ from petra.content.digest import Digest
 from petra.content.progress import NoProgress
 from petra.errors import DigestMismatchError
 from petra.transfer.media import file_limit, read_back
-from tests.support.command import Run, assert_refused, names, runner
-from tests.support.world import WORKER, World, connected_side
+from tests.support.command import Run, assert_refused, names
+from tests.support.world import WORKER, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 NAME = "shop-1.4.0.tar.zst"
@@ -25,25 +24,6 @@ MOUNTS = """\
 40 21 8:1 / /media/usb\\040stick rw,relatime shared:5 - vfat /dev/sda1 rw
 41 40 8:2 / /media/usb\\040stick/big rw - exfat /dev/sda2 rw
 """
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    return runner(capsys)
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.chdir(tmp_path)
-    with connected_side(tmp_path) as side:
-        yield side
-
-
-@pytest.fixture
-def bundle(run: Run, world: World) -> Path:
-    made = run("bundle", "create", "-f", world.spec(WORKER), "--key", "ours.key", "-q")
-    assert made.status == 0, made.err
-    return world.bundle
 
 
 @pytest.fixture

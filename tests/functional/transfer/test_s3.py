@@ -4,57 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from petra.content.digest import Digest
 from petra.encoding.yaml import dump_yaml
-from tests.functional.aws.conftest import REGION
-from tests.support.command import Run, assert_refused, runner
-from tests.support.world import WORKER, World, connected_side
+from tests.support.command import Run, assert_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from types_boto3_s3.client import S3Client
 
 NAME = "shop-1.4.0.tar.zst"
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    return runner(capsys)
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.chdir(tmp_path)
-    with connected_side(tmp_path) as side:
-        yield side
-
-
-@pytest.fixture
-def bundle(run: Run, world: World) -> Path:
-    made = run("bundle", "create", "-f", world.spec(WORKER), "--key", "ours.key", "-q")
-    assert made.status == 0, made.err
-    return world.bundle
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
-    monkeypatch.setenv("AWS_REGION", REGION)
-    with mock_aws():
-        client = boto3.client("s3", region_name=REGION)
-        for bucket in ("outbox", "landing"):
-            client.create_bucket(
-                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-gov-west-1"}
-            )
-            client.put_bucket_versioning(
-                Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
-            )
-        yield client
 
 
 def _send(run: Run, file: Path, *more: str | Path) -> Any:

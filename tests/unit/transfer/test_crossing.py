@@ -11,24 +11,10 @@ from petra.content.digest import Digest
 from petra.content.progress import NoProgress
 from petra.errors import AccessError, PetraError, RateLimitedError, TransportError
 from petra.transfer.crossing import Limits, Parcel, State, Status, carry
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-@dataclass
-class Clock:
-    """Time that passes only where somebody waits."""
-
-    now: float = 0.0
-    slept: list[float] = field(default_factory=list)
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 @dataclass
