@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: Names the grype to use; empty says that there is none.
 GRYPE_VARIABLE: Final = "PETRA_GRYPE"
 
+#: A scan of an SBOM is a third of a second on one core, and several go on at once: Go's own threads
+#: and early collections only get in each other's way. Together they take a quarter off.
+_SMALL: Final = {"GOMAXPROCS": "1", "GOGC": "200"}
 _OFFLINE: Final = {
     "GRYPE_CHECK_FOR_APP_UPDATE": "false",
     "GRYPE_DB_AUTO_UPDATE": "false",
@@ -157,6 +160,8 @@ class GrypeScanner:
         more = {"GRYPE_DB_VALIDATE_BY_HASH_ON_START": "false"}
         if how == "image":
             more["GRYPE_REGISTRY_INSECURE_USE_HTTP"] = "true"
+        else:
+            more |= _SMALL
         output = self._run([target, "-o", "json"], self._limits, stdin=stdin, more=more)
         if output.status:
             raise self._failed("grype cannot scan it", output, str(subject))
