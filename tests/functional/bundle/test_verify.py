@@ -47,6 +47,7 @@ def test_a_good_bundle_is_verified(bundle: Path, petra: Run) -> None:
         "key": signer(OURS).public_key.fingerprint,
         "members": members,
         "skipped": {"scan": ["neither the spec nor a policy asks for a scan"]},
+        "base": None,
     }
     assert isinstance(serial, int)
     assert members > len(SIGNED)

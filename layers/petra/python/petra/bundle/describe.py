@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from petra.bundle.evidence import Gathered, ImageEvidence
     from petra.bundle.images import ResolvedImage
     from petra.bundle.lock import LockedImage
+    from petra.bundle.metadata import Base
     from petra.bundle.platform_files import PlatformFiles
     from petra.bundle.resolve import Resolution
     from petra.content.protocols import ByteStream
@@ -88,6 +89,7 @@ class Contents:
         policy: what it was made by; None where the spec decided alone.
         trusted_root: the ``trusted_root.json`` that a keyless signature was verified against; None
             where there was none.
+        base: what the receiver holds already, and so stays out; None for a whole bundle.
     """
 
     resolution: Resolution
@@ -98,6 +100,7 @@ class Contents:
     evidence: Gathered
     policy: PolicyRecord | None = None
     trusted_root: bytes | None = None
+    base: Base | None = None
 
 
 def bundle_members(contents: Contents) -> list[Text | Stored]:
@@ -150,7 +153,10 @@ def _blobs(contents: Contents) -> Iterator[Stored]:
     for image in contents.resolution.images:
         for blob in (*image.documents, *image.layers):
             origins.setdefault(blob.digest, image)
+    absent = {blob.digest for blob in contents.base.absent} if contents.base else set()
     for blob in contents.lock.blobs():
+        if blob.digest in absent:
+            continue
         image = origins[blob.digest]
         yield Stored(blob.digest.blob_path, blob, image.source, f"image {image.reference}")
 
@@ -189,6 +195,7 @@ def _metadata(contents: Contents, listed: Sequence[Text | Stored]) -> Metadata:
         serial=lock.serial,
         created=lock.created,
         not_after=spec.spec.not_after,
+        base=contents.base,
         tool=Tool(name="petra", version=__version__),
         platforms=lock.platforms,
         policy=contents.policy,

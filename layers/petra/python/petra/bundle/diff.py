@@ -68,7 +68,9 @@ def diff(old: Metadata, new: Metadata) -> Difference:
 
 
 def _blobs(metadata: Metadata) -> dict[str, int]:
-    return {member.name: member.size for member in metadata.members if is_blob(member.name)}
+    """Return all blobs of its images by name, those too that a differential bundle leaves out."""
+    carried = {member.name: member.size for member in metadata.members if is_blob(member.name)}
+    return carried | {digest.blob_path: size for digest, size in metadata.absent.items()}
 
 
 def _changes(old: Metadata, new: Metadata) -> Iterator[Change]:

@@ -239,12 +239,35 @@ class Member(Model):
     digest: DigestField
 
 
-class Base(Model):
-    """The bundle or inventory that a differential bundle builds on."""
+class HeldBlob(Model):
+    """A blob that a receiver holds."""
 
-    name: Label
-    version: Version
     digest: DigestField
+    size: Size
+
+
+class Base(Model):
+    """What a differential bundle builds on: an older bundle, or a receiver's signed inventory.
+
+    Attributes:
+        name: the bundle's, or the receiver's.
+        version: the bundle's; an inventory has none.
+        serial: the bundle's or the inventory's.
+        digest: of the whole file.
+        absent: the blobs that the receiver holds and the bundle leaves out, in archive order.
+    """
+
+    kind: Literal["bundle", "inventory"]
+    name: Label
+    version: Version | None = None
+    serial: int = Field(ge=0, le=INTEGER_LIMIT)
+    digest: DigestField
+    absent: Items[HeldBlob] = ()
+
+    def __str__(self) -> str:
+        what = "the inventory of" if self.kind == "inventory" else "bundle"
+        version = f" {self.version}" if self.version else ""
+        return f"{what} {self.name}{version}, serial {self.serial}"
 
 
 class Skip(NamedTuple):
@@ -281,6 +304,11 @@ class Metadata(Model):
     charts: Items[ChartRecord] = ()
     platform: Items[ComponentRecord] = ()
     members: Items[Member]
+
+    @property
+    def absent(self) -> dict[Digest, int]:
+        """The blobs that a differential bundle leaves out, their sizes by digest."""
+        return {blob.digest: blob.size for blob in self.base.absent} if self.base else {}
 
     def skips(self) -> Iterator[Skip]:
         """Give every step that was skipped, of the bundle as a whole and of each image."""

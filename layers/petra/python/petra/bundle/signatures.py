@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING, Final
 
 from petra.archive.sink import FileSink
 from petra.bundle.provenance import PROVENANCE_SUFFIX
-from petra.content.digest import Hasher
-from petra.errors import NotFoundError, SignatureError, StorageError
+from petra.content.digest import Digest, Hasher
+from petra.errors import FormatError, NotFoundError, SignatureError, StorageError
 from petra.oci.media_types import IN_TOTO
 from petra.trust.blob import (
     BUNDLE_SUFFIX,
     SIGNATURE_SUFFIX,
     signature_file,
     sigstore_bundle,
+    verify_blob_by_any,
 )
 from petra.trust.dsse import sign_envelope
 from petra.trust.sigstore import BUNDLE_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from petra.archive.source import Source
-    from petra.content.digest import Digest
     from petra.content.progress import Progress
+    from petra.trust.keys import PublicKey
     from petra.trust.signer import Signer
 
 _CHUNK: Final = 4 * 1024 * 1024
@@ -123,6 +125,62 @@ def write_signatures(
         for sink in sinks:
             sink.abort()
     return tuple(map(file.with_name, contents))
+
+
+def verified_document(
+    path: Path, keys: Sequence[PublicKey], *, limit: int
+) -> tuple[bytes, PublicKey]:
+    """Return a small signed file, read once and verified with what lies beside it.
+
+    Args:
+        path: the file; ``.sig``, ``.sigstore.json`` or both lie beside it.
+        keys: whose signature counts.
+        limit: the most bytes that it may have.
+
+    Returns:
+        Its content, and the key that signed it.
+
+    Raises:
+        NotFoundError: it is not there.
+        FormatError: it is larger.
+        SignatureError: it is unsigned, was changed, or another key signed it.
+        StorageError: it cannot be read.
+    """
+    from petra.oci._files import FileStream  # noqa: PLC0415  # few need it
+
+    with FileStream.open(path) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise FormatError("file too large", where=str(path), expected=f"at most {limit} bytes")
+    signature, bundle = read_signatures(path)
+    key = verify_blob_by_any(
+        Digest.of(data), keys, signature=signature, bundle=bundle, where=str(path)
+    )
+    return data, key
+
+
+def write_document(path: Path, data: bytes, signer: Signer) -> tuple[Path, ...]:
+    """Write a small file and both forms of its signature; the file comes last, whole or not at all.
+
+    Args:
+        path: the file; what stood there is replaced.
+        data: its content.
+        signer: who signs.
+
+    Returns:
+        The paths of the file, of ``.sig`` and of ``.sigstore.json``.
+
+    Raises:
+        PetraError: as :func:`write_signatures`.
+    """
+    sink = FileSink(path, len(data))
+    try:
+        sink.write_at(0, data)
+        signatures = write_signatures(path, Digest.of(data), signer)
+        sink.commit()
+    finally:
+        sink.abort()
+    return path, *signatures
 
 
 def remove_signatures(file: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from petra.archive.verify import Verified, verify_archive
 from petra.bundle.fields import time_text
-from petra.errors import PetraError, PolicyError
+from petra.errors import FormatError, PetraError, PolicyError
 from petra.trust.blob import verify_blob_by_any
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def verify_bundle(
     Raises:
         SignatureError: it is unsigned, was changed, or another key signed it.
         PolicyError: it has expired, or breaks `policy`.
-        FormatError: it breaks the format; names the member.
+        FormatError: it breaks the format; names the member. Or a differential bundle lacks a blob
+            that it does not list as absent.
         DigestMismatchError: a member is not what the metadata says; names it.
     """
     signer: list[tuple[PublicKey, Digest]] = []
@@ -108,6 +109,8 @@ def verify_bundle(
     progress.on_start(f"verify {source.name}", source.size)
     try:
         verified = verify_archive(source, check_signature, check_policy, progress)
+        if metadata[0].base:
+            _check_differential(verified, metadata[0])
     except PetraError as error:
         error.name(f"bundle {source.name}")
         if signer:
@@ -115,6 +118,14 @@ def verify_bundle(
         raise
     progress.on_done()
     return VerifiedBundle(verified, metadata[0], signer[0][0])
+
+
+def _check_differential(verified: Verified, metadata: Metadata) -> None:
+    from petra.archive.members import LOCK  # noqa: PLC0415  # whole bundles need none of it here
+    from petra.bundle.differential import check_blobs  # noqa: PLC0415  # as above
+    from petra.bundle.lock import load_lock  # noqa: PLC0415  # as above
+
+    check_blobs(metadata, load_lock(verified.reader.read(LOCK), where=LOCK, error=FormatError))
 
 
 def check_expiry(metadata: Metadata, now: datetime) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from petra.cli.base_files import base_line, base_options, base_value, read_base
 from petra.cli.chunk_options import chunk_flags, chunk_options
 from petra.cli.command import file_option, petra_command
 from petra.cli.custody import CUSTODY_SETTINGS, custody
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor, Future
 
-    from petra.bundle.create import Created, Place, Request
+    from petra.bundle.create import Created, Place, Prepared, Request
+    from petra.bundle.differential import Held
     from petra.bundle.evidence_rules import EvidenceRules
-    from petra.bundle.metadata import PolicyRecord
+    from petra.bundle.metadata import Base, PolicyRecord
     from petra.bundle.spec import ImageSpec, Spec
     from petra.cli.command import Call
     from petra.cli.settings import Settings
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     metavar="NAME|FILE",
     help="Prove it to a guard's profile before anything is written; see petra bundle lint.",
 )
+@base_options
 @chunk_flags
 def command(  # one for each option
     call: Call,
@@ -84,13 +87,14 @@ def command(  # one for each option
     locked: bool,  # noqa: FBT001  # a flag
     allow_missing_images: bool,  # noqa: FBT001  # a flag
     profile: str | None,
-    **chunks: Any,
+    **flags: Any,
 ) -> None:
     """Make a bundle from a spec: resolve, verify, pack and sign.
 
     Writes DIR/NAME-VERSION.tar.zst with its signatures .sig and .sigstore.json, and its signed
     provenance .intoto.json. Nothing shows under these names before all of it is well. With
-    --chunks-to the bundle is written as a folder of chunks instead, in the same pass.
+    --chunks-to the bundle is written as a folder of chunks instead, in the same pass. With --base
+    the layers that the receiver holds already stay out; load then proves that they are there.
     """
     with ThreadPoolExecutor(2) as pool:
         early = _unseal_early(call.settings, pool)
@@ -100,11 +104,12 @@ def command(  # one for each option
         rules, guard = _rules(call.settings, spec), Guard(profile)
         scanner = early_scanner(rules.evidence, pool)
         folder = Path(call.settings.output_dir or spec.spec.spec.output.dir)
-        cut = chunk_options(spec.spec, folder, chunks)
+        cut = chunk_options(spec.spec, folder, flags)
+        held = read_base(call, flags, signer)
         asked = request(spec, call.settings, locked=lock, allow_missing=allow_missing_images)
         sealer = signer.result if signer else None
         with asked as wanted, custody(call, "connected", "create", sealer) as digests:
-            making = _Making(wanted, signer, rules, scanner, cut, guard)
+            making = _Making(wanted, signer, rules, scanner, cut, guard, held)
             created = _create(call, spec.spec, making, form)
             digests[created.path.name] = created.packed.digest
         release = guard.write_release(created, cut)
@@ -126,6 +131,7 @@ class _Making:
     scanner: Future[GrypeScanner] | None
     cut: ChunkOptions | None
     guard: Guard
+    held: Held | None
 
 
 def _create(call: Call, spec: Spec, making: _Making, form: str | None) -> Created:
@@ -161,6 +167,7 @@ def _create(call: Call, spec: Spec, making: _Making, form: str | None) -> Create
         certified = evidence.certified or any(
             one.certified for each in verdicts.values() for one in each.signatures
         )
+        leaving = _base(prepared, making.held)
         contents = Contents(
             prepared.resolution,
             prepared.lock,
@@ -170,6 +177,7 @@ def _create(call: Call, spec: Spec, making: _Making, form: str | None) -> Create
             evidence,
             policy=rules.policy,
             trusted_root=rules.root().data if certified else None,
+            base=leaving,
         )
         flags: dict[str, bool | str] = {
             "locked": wanted.locked is not None,
@@ -177,6 +185,8 @@ def _create(call: Call, spec: Spec, making: _Making, form: str | None) -> Create
         }
         if rules.policy:
             flags["policy"] = rules.policy.digest
+        if leaving:
+            flags["base"] = leaving.digest
         output = Output(
             folder / f"{spec.stem}.{form}",
             form,
@@ -188,6 +198,15 @@ def _create(call: Call, spec: Spec, making: _Making, form: str | None) -> Create
             making.guard.approval(f"{spec.stem}.{form}", form, making.cut),
         )
         return create(contents, output, making.signer, progress)
+
+
+def _base(prepared: Prepared, held: Held | None) -> Base | None:
+    """Return what stays out of the bundle; None for a whole one."""
+    if held is None:
+        return None
+    from petra.bundle.differential import differential_base  # noqa: PLC0415  # start-up time
+
+    return differential_base(prepared.lock, prepared.resolution.images, held)
 
 
 def _chunk_place(options: ChunkOptions, path: Path, size: int) -> Place:
@@ -277,6 +296,7 @@ def _value(created: Created) -> dict[str, Any]:
         "size": created.packed.size,
         "signatures": [str(path) for path in created.signatures],
         "provenance": str(created.provenance) if created.provenance else None,
+        "base": base_value(created.contents.base),
         **lock_value(created.contents.lock),
     }
 
@@ -289,6 +309,8 @@ def _lines(created: Created) -> list[tuple[str, str]]:
         ("size", f"{human_size(created.packed.size)} ({created.packed.size} bytes)"),
         ("holds", f"{len(lock.images)} images, {len(lock.charts)} charts"),
     ]
+    if base := created.contents.base:
+        lines.append(("left out", base_line(base)))
     signatures = [("signature", str(path)) for path in created.signatures]
     signatures += [("provenance", str(created.provenance))] if created.provenance else []
     return lines + (signatures or [("signature", "none: output.sign is false in the spec")])

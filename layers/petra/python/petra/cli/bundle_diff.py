@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from petra.cli.base_files import base_line, base_value
 from petra.cli.bundle_inspect import UNVERIFIED
 from petra.cli.command import petra_command
 from petra.cli.opening import unverified_metadata, verified
@@ -30,7 +31,9 @@ def command(call: Call, old: str, new: str) -> None:
     """
     from petra.bundle.diff import diff  # noqa: PLC0415  # start-up time
 
-    found = diff(_metadata(call, old), _metadata(call, new))
+    before, after = _metadata(call, old), _metadata(call, new)
+    found = diff(before, after)
+    bases = {file: one.base for file, one in ((old, before), (new, after)) if one.base}
     known = call.settings.verify_key is not None
     value = {
         "verified": known,
@@ -40,10 +43,12 @@ def command(call: Call, old: str, new: str) -> None:
             {"kind": one.kind, "name": one.name, "change": one.verb, "old": one.old, "new": one.new}
             for one in found.changes
         ],
+        "differential": {file: base_value(base) for file, base in bases.items()},
         "blobs": {"shared": found.shared, "added": found.added, "removed": found.removed},
     }
-    text = "\n".join([*([] if known else [UNVERIFIED]), *map(_line, found.changes), _sum(found)])
-    call.console.result(value, text)
+    lines = [] if known else [UNVERIFIED]
+    lines += [f"{file} is differential: {base_line(base)}" for file, base in bases.items()]
+    call.console.result(value, "\n".join([*lines, *map(_line, found.changes), _sum(found)]))
 
 
 def _metadata(call: Call, file: str) -> Metadata:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from petra.cli.base_files import base_line
 from petra.cli.command import file_option, petra_command
 from petra.cli.evidence_text import evidence_lines, signer_text
 from petra.cli.opening import unverified_metadata, verified
@@ -51,6 +52,8 @@ def _lines(metadata: Metadata, size: int, *, known: bool) -> Iterator[str]:
     yield f"made {metadata.created:%Y-%m-%d %H:%M:%S} UTC by {tool}"
     if metadata.not_after:
         yield f"not after {metadata.not_after:%Y-%m-%d %H:%M:%S} UTC"
+    if metadata.base:
+        yield f"differential: {base_line(metadata.base)}"
     if metadata.policy:
         yield f"by policy {metadata.policy.name}, {metadata.policy.digest}"
     for step, reasons in metadata.skipped().items():

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from petra.cli.base_sources import completed
 from petra.cli.cluster import FOLLOWER_SETTINGS, follower, timeout_option
 from petra.cli.command import file_option, petra_command
+from petra.cli.custody import CUSTODY_SETTINGS, Kept, custody, local_signer
 from petra.cli.destinations import LOAD_SETTINGS, check_settings, destinations
 from petra.cli.image_flags import image_flags, image_options, mirrored, write_mirrors
 from petra.cli.opening import verified
 from petra.cli.policy_files import RECEIVER_SETTINGS, receiver_of
+from petra.cli.receipts import receipt_options, receipt_writer
 from petra.cli.registries import registry_options
 from petra.cli.settings import state_path
 
@@ -29,7 +32,14 @@ if TYPE_CHECKING:
 
 
 @petra_command(
-    "load", settings=("verify_key", *LOAD_SETTINGS, *RECEIVER_SETTINGS, *FOLLOWER_SETTINGS)
+    "load",
+    settings=(
+        "verify_key",
+        *LOAD_SETTINGS,
+        *RECEIVER_SETTINGS,
+        *FOLLOWER_SETTINGS,
+        *CUSTODY_SETTINGS,
+    ),
 )
 @file_option("The bundle, or its chunk folder.")
 @click.option(
@@ -53,6 +63,14 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Let its charts take the place of others of the same name and version.",
 )
+@click.option(
+    "--base-from",
+    multiple=True,
+    metavar="WHERE",
+    help="Take what a differential bundle leaves out, and a destination lacks, from there: "
+    "registry://HOST[:PORT][/PREFIX], layout:DIR, or another bundle. May stand several times.",
+)
+@receipt_options
 @timeout_option
 @image_flags
 def command(
@@ -60,6 +78,8 @@ def command(
     file: str,
     signature: str | None,
     timeout: float,
+    receipt: str | None,
+    receiver_name: str | None,
     **flags: Any,
 ) -> None:
     """Load a bundle: verify it, then images, charts and manifests to where the cluster finds them.
@@ -67,7 +87,8 @@ def command(
     Nothing is touched before the signature, the policy and every destination were found good; the
     manifests become what the cluster reads last of all. A cluster that is named is told, and each
     HelmRelease of the bundle is waited for. A load that was interrupted goes on when it is run
-    again, and sends only what is missing.
+    again, and sends only what is missing. What a differential bundle leaves out is proven to be at
+    every destination first. --receipt writes down how it ended, signed, for the sender.
     """
     from petra.load.destination import OpenBundle  # noqa: PLC0415  # start-up time
     from petra.load.ledger import History, Stamp  # noqa: PLC0415  # as above
@@ -75,11 +96,14 @@ def command(
     from petra.load.run import Load, new_record  # noqa: PLC0415  # as above
 
     check_settings(call.settings)
+    writer = receipt_writer(call.settings, receipt, receiver_name)
     images = image_options(registry_options(call.settings), flags)
     receiver = _receiver(call.settings)
     ledger = open_ledger(call.settings)
     with ExitStack() as stack:
+        digests = Kept()
         if not flags["dry_run"]:
+            digests = stack.enter_context(custody(call, "load", "load", local_signer(call)))
             stack.enter_context(ledger.lock())
         history = History(ledger.events())
         told: dict[str, Any] = {}
@@ -91,7 +115,10 @@ def command(
         found = stack.enter_context(
             verified(call, file, signature, policy=is_newer, receiver=receiver)
         )
-        bundle = OpenBundle.of(found)
+        digests[Path(found.archive.reader.source.name).name] = found.archive.digest
+        bundle = stack.enter_context(
+            completed(call, OpenBundle.of(found), flags["base_from"], ledger, images)
+        )
         places = stack.enter_context(
             destinations(call.settings, bundle, replace=flags["replace"], images=images)
         )
@@ -107,6 +134,9 @@ def command(
                 report = replace(report, notes=tuple(notes))
             # The bars are gone by now: the releases have a table of their own.
             report = load.watched(report)
+        digests.failed = report.error
+        if writer and not flags["dry_run"]:
+            writer(report, ledger)
     tell(call, report)
 
 

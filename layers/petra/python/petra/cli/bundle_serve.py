@@ -39,6 +39,7 @@ def command(call: Call, file: str, signature: str | None, listen: str) -> None:
     """
     from petra.archive.members import LOCK  # noqa: PLC0415  # start-up time
     from petra.archive.target import ArchiveTarget  # noqa: PLC0415  # as above
+    from petra.bundle.differential import require_whole  # noqa: PLC0415  # as above
     from petra.bundle.lock import load_lock  # noqa: PLC0415  # as above
     from petra.errors import FormatError  # noqa: PLC0415  # as above
     from petra.serve.bundle import BundleCharts, BundleRepositories  # noqa: PLC0415  # as above
@@ -47,6 +48,7 @@ def command(call: Call, file: str, signature: str | None, listen: str) -> None:
     host, port = _address(listen)
     receiver = receiver_of(call.settings)
     with verified(call, file, signature, receiver=receiver) as bundle:
+        require_whole(bundle.metadata, "serve")
         reader = bundle.archive.reader
         lock = load_lock(reader.read(LOCK), where=LOCK, error=FormatError)
         repositories = BundleRepositories(ArchiveTarget(reader), lock)

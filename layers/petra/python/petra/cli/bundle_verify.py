@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from petra.cli.base_files import base_line, base_value
 from petra.cli.chunk_folders import verified_whole
 from petra.cli.command import file_option, petra_command
 from petra.cli.custody import CUSTODY_SETTINGS, custody
@@ -60,6 +61,7 @@ def command(
             "key": bundle.key.fingerprint,
             "members": len(bundle.archive.reader.members),
             "skipped": skipped,
+            "base": base_value(metadata.base),
         }
     if provenance:
         value["provenance"] = True
@@ -77,6 +79,8 @@ def command(
         f"signed by sha256:{value['key']}",
         f"members   {value['members']}, each with the digest that the metadata says",
     ]
+    if metadata.base:
+        lines.append(f"left out  {base_line(metadata.base)}")
     if receiver and receiver.rules:
         lines.append(
             f"policy    {receiver.rules.policy.name}: signatures of {len(bundle.verdicts)} of "

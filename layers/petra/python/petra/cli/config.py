@@ -58,6 +58,7 @@ class ConfigFile(Model):
     store: str | None = Field(None, min_length=1)
     custody: str | None = Field(None, min_length=1)
     custody_key: str | None = Field(None, min_length=1)
+    custody_from: str | None = Field(None, min_length=1)
     registries: Registries = Registries()
     load: Loading = Loading()
     cluster: Cluster = Cluster()

@@ -17,13 +17,23 @@ if TYPE_CHECKING:
     from petra.trust.signer import Signer
 
 #: What a command that keeps a log takes among its settings.
-CUSTODY_SETTINGS = ("custody", "custody_key")
+CUSTODY_SETTINGS = ("custody", "custody_key", "custody_from")
+
+
+class Kept(dict[str, "Digest"]):
+    """The digests that a command acted on, by name.
+
+    Attributes:
+        failed: why it did not end, where that is told in another way than by raising.
+    """
+
+    failed: PetraError | None = None
 
 
 @contextmanager
 def custody(
     call: Call, stage: str, action: str, signer: Callable[[], Signer] | None = None
-) -> Iterator[dict[str, Digest]]:
+) -> Iterator[Kept]:
     """Write what the block does to the custody log, if there is one, and seal the stage.
 
     Args:
@@ -38,7 +48,7 @@ def custody(
     Raises:
         PetraError: what the block raises, written down as refused; or the log cannot be kept.
     """
-    digests: dict[str, Digest] = {}
+    digests = Kept()
     path = call.settings.custody
     if path is None:
         yield digests
@@ -48,16 +58,32 @@ def custody(
 
     named = call.settings.custody_key
     sealer = (lambda: signer_from(named)) if named else signer
-    log = CustodyLog(Path(path))
+    continues = call.settings.custody_from
+    log = CustodyLog(Path(path), continues=Path(continues) if continues else None)
     try:
         yield digests
     except PetraError as error:
-        log.append(stage, action, digests, "refused", reason=error.message)
+        _refused(log, stage, action, digests, error)
         with suppress(PetraError):  # the key may be what is wrong
             _seal(call, log, stage, sealer)
         raise
-    log.append(stage, action, digests)
+    if digests.failed:
+        _refused(log, stage, action, digests, digests.failed)
+    else:
+        log.append(stage, action, digests)
     _seal(call, log, stage, sealer)
+
+
+def _refused(log: CustodyLog, stage: str, action: str, digests: Kept, error: PetraError) -> None:
+    log.append(stage, action, digests, "refused", reason=error.message)
+
+
+def local_signer(call: Call) -> Callable[[], Signer] | None:
+    """Return who seals on the receiver's side where the settings name no key for it."""
+    from petra.cli.keys import signer_from  # noqa: PLC0415  # start-up time
+
+    named = call.settings.sign_key
+    return (lambda: signer_from(named)) if named else None
 
 
 def _seal(call: Call, log: CustodyLog, stage: str, signer: Callable[[], Signer] | None) -> None:

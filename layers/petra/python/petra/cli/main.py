@@ -43,12 +43,18 @@ _TRANSFER = {
 _CUSTODY = {
     "verify": "Check a chain of custody logs, line by line and seal by seal.",
 }
+_RECEIPT = {
+    "write": "Write a signed receipt for the bundle that is loaded now.",
+    "verify": "Check a receipt or an inventory, and show what it says.",
+}
 _TOP = {
     "bundle": "Make, check, read, serve and load bundles.",
     "transfer": "Send bundles across the gap.",
     "status": "Show what became of a bundle's HelmReleases in the cluster.",
     "custody": "Check who did what with a bundle on its way.",
     "receive": "Take in what has arrived, verified and rebuilt.",
+    "inventory": "Write a signed inventory of the blobs that this side holds.",
+    "receipt": "Write and check receipts for bundles that were loaded.",
     "keygen": "Make a pair of keys that sign and verify bundles.",
     "schema": "Print the JSON Schema of the documents that petra reads.",
     "version": "Print petra's version.",
@@ -134,6 +140,11 @@ def transfer() -> None:
 @petra.group(cls=LazyGroup, modules="petra.cli.custody_", lines=_CUSTODY, no_args_is_help=True)
 def custody() -> None:
     """Check who did what with a bundle on its way."""
+
+
+@petra.group(cls=LazyGroup, modules="petra.cli.receipt_", lines=_RECEIPT, no_args_is_help=True)
+def receipt() -> None:
+    """Write and check receipts for bundles that were loaded."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,7 +27,7 @@ def verified(
     file: str,
     signature: str | None = None,
     *,
-    key: str | None = None,
+    key: str | Sequence[PublicKey] | None = None,
     provenance: bool = False,
     policy: Callable[[Signed], None] | None = None,
     receiver: Receiver | None = None,
@@ -39,7 +39,7 @@ def verified(
         file: the bundle's path, or its chunk folder's.
         signature: the signature file that the user names.
         key: the public key's place; None to take it from the settings, or else the receiver's
-            signers.
+            signers. Or public keys at hand.
         provenance: whether the bundle's provenance is checked too, by the same keys. The receiver
             may ask for it as well.
         policy: further rules, asked once the signature is good.
@@ -83,7 +83,9 @@ def _received(receiver: Receiver, found: VerifiedBundle) -> VerifiedBundle:
     return replace(found, verdicts=receiver_policy(receiver, found))
 
 
-def sender_keys(call: Call, key: str | None, receiver: Receiver | None) -> Sequence[PublicKey]:
+def sender_keys(
+    call: Call, key: str | Sequence[PublicKey] | None, receiver: Receiver | None
+) -> Sequence[PublicKey]:
     """Return who may have signed a bundle: `key`, else the setting, else the receiver's policy.
 
     Raises:
@@ -91,6 +93,8 @@ def sender_keys(call: Call, key: str | None, receiver: Receiver | None) -> Seque
     """
     from petra.cli.keys import public_keys  # noqa: PLC0415  # start-up time
 
+    if key is not None and not isinstance(key, str):
+        return key
     named = key or call.settings.verify_key
     signers = receiver.signers if receiver and not named else ()
     return signers or public_keys(named or call.settings.need("verify_key"))

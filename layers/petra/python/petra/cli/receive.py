@@ -9,6 +9,7 @@ import click
 
 from petra.cli.chunk_folders import verified_whole
 from petra.cli.command import petra_command
+from petra.cli.custody import CUSTODY_SETTINGS, custody
 from petra.cli.policy_files import RECEIVER_SETTINGS, receiver_of
 from petra.errors import DigestMismatchError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from petra.transfer.arrival import Arrival
 
 
-@petra_command("receive", settings=("verify_key", *RECEIVER_SETTINGS))
+@petra_command("receive", settings=("verify_key", *RECEIVER_SETTINGS, *CUSTODY_SETTINGS))
 @click.argument("folder", metavar="DIR", type=click.Path())
 @click.option(
     "--to",
@@ -39,7 +40,11 @@ def command(call: Call, folder: str, inbox: str | None) -> None:
 
     receiver = receiver_of(call.settings)
     place = Path(inbox) if inbox else None
-    found = [_receive(call, one, place, receiver) for one in find_arrivals(Path(folder))]
+    with custody(call, "receive", "receive") as digests:
+        found = []
+        for one in find_arrivals(Path(folder)):
+            found.append(_receive(call, one, place, receiver))
+            digests[one.path.name] = found[-1]["digest"]
     lines = [line for one in found for line in _lines(one)]
     call.console.result({"received": found}, "\n".join(lines))
 

@@ -106,6 +106,15 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         "KEY",
         "Private key that seals the custody log; the signing key, where a command has one.",
     ),
+    "custody_from": Setting(
+        "--custody-from",
+        "PETRA_CUSTODY_FROM",
+        "custodyFrom",
+        "custody log to go on from",
+        "location",
+        "FILE",
+        "The log that a new custody log goes on from: the sender's, as it arrived.",
+    ),
     "store": Setting(
         "--store",
         "PETRA_STORE",

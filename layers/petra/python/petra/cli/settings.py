@@ -32,6 +32,7 @@ class Settings:
         store: the content store's folder; None for no store.
         custody: the custody log; None to keep none.
         custody_key: the private key that seals it, a path or a URI.
+        custody_from: the log that a new one goes on from; None to begin a chain.
         insecure_registries: hosts that are spoken to in plain HTTP.
         mirrors: what to ask first, by registry.
         ca_file: CA certificates for registries.
@@ -62,6 +63,7 @@ class Settings:
     store: str | None = None
     custody: str | None = None
     custody_key: str | None = None
+    custody_from: str | None = None
     insecure_registries: tuple[str, ...] = ()
     mirrors: Mapping[str, str] | None = None
     ca_file: str | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from petra.cli.command import file_option, petra_command
+from petra.cli.custody import CUSTODY_SETTINGS, custody
 from petra.cli.opening import verified
 from petra.cli.output import human_size
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from petra.content.progress import Progress
     from petra.transfer.media import Written
     from petra.transfer.shipment import Shipment, ShippedFile
+    from petra.trust.signer import Signer
 
 
-@petra_command("media", settings=("verify_key",))
+@petra_command("media", settings=("verify_key", *CUSTODY_SETTINGS))
 @file_option("The bundle, or its chunk folder.")
 @click.option("--to", required=True, metavar="DIR", help="The medium, or a folder on it.")
 @click.option(
@@ -49,12 +51,21 @@ def command(
     """
     from petra.transfer.shipment import shipment  # noqa: PLC0415  # start-up time
 
-    with verified(call, file) as bundle, call.console.progress() as progress:
+    log = custody(call, "media", "write", _sealer(sign_key))
+    with log as digests, verified(call, file) as bundle, call.console.progress() as progress:
         what = shipment(bundle, Path(file))
+        digests[what.bundle] = what.digest
         folder = Path(to) / f"{bundle.metadata.name}-{bundle.metadata.version}"
         limit = _limit(what, folder.parent, max_size)
         written = _write(bundle, what, folder, limit, parity, sign_key, progress)
     _tell(call, what, written)
+
+
+def _sealer(sign_key: str | None) -> Callable[[], Signer] | None:
+    """Return who seals the custody log where the settings name no key for it."""
+    from petra.cli.keys import signer_from  # noqa: PLC0415  # start-up time
+
+    return (lambda: signer_from(sign_key)) if sign_key else None
 
 
 def _limit(what: Shipment, medium: Path, max_size: str | None) -> int | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from petra.cli.command import file_option, petra_command
+from petra.cli.custody import CUSTODY_SETTINGS, custody
 from petra.cli.opening import verified
 from petra.cli.output import human_size
 from petra.errors import UsageError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from petra.transfer.shipment import Shipment, ShippedFile
 
 
-@petra_command("s3", settings=("verify_key",))
+@petra_command("s3", settings=("verify_key", *CUSTODY_SETTINGS))
 @file_option("The bundle, or its chunk folder.")
 @click.option(
     "--outbox",
@@ -78,8 +79,10 @@ def command(
 
     place = Place.parse(outbox)
     transfer = _transfer(landing, template)
-    with verified(call, file) as bundle, call.console.progress() as progress:
+    log = custody(call, "s3", "send")
+    with log as digests, verified(call, file) as bundle, call.console.progress() as progress:
         what = shipment(bundle, Path(file))
+        digests[what.bundle] = what.digest
         parcels = _put(what, place, progress)
         carry(transfer, parcels, _limits(options), progress)
     _tell(call, what, outbox, landing or str(template))

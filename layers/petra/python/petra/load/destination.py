@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias
 
 from petra.archive import members
 from petra.archive.target import ArchiveTarget
+from petra.bundle.differential import absent_layers, check_blobs
 from petra.bundle.lock import load_lock
 from petra.errors import FormatError
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from petra.bundle.lock import Lock
     from petra.bundle.metadata import Metadata
     from petra.bundle.verify import VerifiedBundle
+    from petra.content.descriptor import Descriptor
     from petra.content.digest import Digest
     from petra.content.progress import Progress
+    from petra.load.base import BaseSource
 
 #: What of a bundle a destination takes.
 Part: TypeAlias = Literal["images", "charts", "manifests", "bootstrap"]
@@ -38,6 +41,8 @@ class OpenBundle:
         lock: what it was made from.
         digest: the file's digest.
         signer: the fingerprint of the key that signed it.
+        base_from: where blobs that it leaves out are looked for, beside the destinations.
+        loaded_before: repositories, ``HOST/PATH``, that older bundles were loaded to.
     """
 
     reader: ArchiveReader
@@ -46,20 +51,30 @@ class OpenBundle:
     lock: Lock
     digest: Digest
     signer: str
+    base_from: tuple[BaseSource, ...] = ()
+    loaded_before: tuple[str, ...] = ()
+
+    @property
+    def absent(self) -> dict[Digest, Descriptor]:
+        """What it leaves out; empty for a whole bundle."""
+        return absent_layers(self.metadata, self.lock) if self.metadata.base else {}
 
     @classmethod
     def of(cls, verified: VerifiedBundle) -> Self:
         """Return `verified`, opened for loading.
 
         Raises:
-            FormatError: its index or its lock is malformed.
+            FormatError: its index or its lock is malformed, or it lacks a blob that it does not
+                list as absent.
         """
         reader = verified.archive.reader
+        lock = load_lock(reader.read(members.LOCK), where=members.LOCK, error=FormatError)
+        check_blobs(verified.metadata, lock)
         return cls(
             reader=reader,
             archive=ArchiveTarget(reader),
             metadata=verified.metadata,
-            lock=load_lock(reader.read(members.LOCK), where=members.LOCK, error=FormatError),
+            lock=lock,
             digest=verified.archive.digest,
             signer=verified.key.fingerprint,
         )

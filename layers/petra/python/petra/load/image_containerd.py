@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from typing import IO, TYPE_CHECKING, Final
 
+from petra.bundle.differential import require_whole
 from petra.errors import PetraError, ToolError
 from petra.load.destination import Loaded, Part, Placed, Survey
 from petra.load.tar_stream import tar_pieces, tar_size
@@ -40,6 +41,9 @@ class ContainerdDestination:
         address: its socket; empty for ctr's own default.
         bundle: whose images they are.
         ctr: the program, with arguments that come first (``k3s ctr``).
+
+    Raises:
+        ContentRefusedError: the bundle is differential.
     """
 
     part: Part = "images"
@@ -47,6 +51,7 @@ class ContainerdDestination:
     def __init__(
         self, name: str, address: str, bundle: OpenBundle, ctr: Sequence[str] = ("ctr",)
     ) -> None:
+        require_whole(bundle.metadata, name)
         self.name = name
         self._bundle = bundle
         self._program = tuple(ctr)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from petra.archive.sink import FileSink
 from petra.archive.source import read
+from petra.bundle.differential import require_whole
 from petra.content.digest import Hasher
 from petra.errors import DigestMismatchError, NotFoundError
 from petra.load.destination import Loaded, Part, Placed, Survey
@@ -54,11 +55,15 @@ class K3sDestination:
         folder: k3s's agent image directory, ``/var/lib/rancher/k3s/agent/images``.
         bundle: whose images they are.
         options: whether only the images go there, and whether ``.cache.json`` is made.
+
+    Raises:
+        ContentRefusedError: the bundle is differential.
     """
 
     part: Part = "images"
 
     def __init__(self, name: str, folder: Path, bundle: OpenBundle, options: ImageOptions) -> None:
+        require_whole(bundle.metadata, name)
         self.name = name
         self._folder = folder
         self._bundle = bundle

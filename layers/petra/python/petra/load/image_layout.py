@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from petra.archive.target import NAME
-from petra.content.stream import VerifyReader
-from petra.errors import VerificationError
+from petra.load.base import CompletedSource, base_notes, by_presence, found_elsewhere, has_intact
 from petra.load.destination import Loaded, Part, Placed, Survey
 from petra.load.sending import CountedSource, check_space
 from petra.oci.copy import Copy, copy_graphs
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
     from petra.content.descriptor import Descriptor
     from petra.content.digest import Digest
     from petra.content.progress import Progress
+    from petra.content.protocols import Fetcher
     from petra.load.destination import OpenBundle
-
-_BUFFER = 1024 * 1024
 
 
 class CheckedLayout(LayoutTarget):
@@ -35,12 +33,7 @@ class CheckedLayout(LayoutTarget):
             return False
         if is_manifest(descriptor.media_type):
             return True
-        buffer = memoryview(bytearray(min(_BUFFER, descriptor.size + 1)))
-        try:
-            with VerifyReader(self.fetch(descriptor), descriptor) as stream:
-                while stream.readinto(buffer):
-                    pass
-        except VerificationError:
+        if not has_intact(self, descriptor):
             self.discard(descriptor.digest)
             return False
         return True
@@ -68,10 +61,16 @@ class LayoutDestination:
         self._workers = workers
 
     def survey(self) -> Survey:
-        """Find out what a load would write; blobs that are there are judged by their size."""
+        """Find out what a load would write; blobs that are there are judged by their size.
+
+        Those that the bundle leaves out are read and judged by their digest.
+        """
         target, lock = LayoutTarget(self._folder), self._bundle.lock
         blobs = [*lock.blobs()]
         missing = {one.digest: one.size for one in blobs if not target.exists(one)}
+        elsewhere = self._elsewhere()
+        absent = self._bundle.absent
+        missing |= {digest: absent[digest].size for digest in elsewhere}
         check_space(self._folder, sum(missing.values()))
         listed = {one.annotations.get(NAME): one.digest for one in target.entries()}
         present = 0
@@ -87,12 +86,24 @@ class LayoutDestination:
             present=present,
             bytes_total=sum(one.size for one in blobs),
             bytes_to_send=sum(missing.values()),
+            notes=base_notes(self._bundle, elsewhere),
         )
+
+    def _elsewhere(self) -> dict[Digest, Fetcher]:
+        """Prove that what the bundle leaves out is here, byte by byte; say where the rest is.
+
+        Raises:
+            IncompleteError: it is nowhere.
+        """
+        target, bundle = LayoutTarget(self._folder), self._bundle
+        missing = by_presence([*bundle.absent.values()], lambda blob: has_intact(target, blob))
+        return found_elsewhere(bundle, missing, bundle.base_from, where=self.name)
 
     def load(self, progress: Progress) -> Loaded:
         """Write all blobs, and then the names; see :class:`Destination`."""
         target, archive = CheckedLayout(self._folder), self._bundle.archive
-        source = CountedSource(archive, progress)
+        elsewhere = self._elsewhere()
+        source = CountedSource(CompletedSource(archive, elsewhere), progress)
         new: set[Digest] = set()
 
         def notify(node: Descriptor, sent: bool) -> None:  # noqa: FBT001  # as it is called
@@ -120,7 +131,8 @@ class LayoutDestination:
             )
             for image in self._bundle.lock.images
         ]
-        return Loaded(self.part, self.name, tuple(placed), source.sent)
+        notes = base_notes(self._bundle, elsewhere)
+        return Loaded(self.part, self.name, tuple(placed), source.sent, notes)
 
     def _names(self, image: LockedImage) -> list[str]:
         """Return the names under which the bundle lists `image`, the one by digest last."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from petra.content.parallel import in_parallel
 from petra.errors import NotFoundError, PetraError
+from petra.load.base import CompletedSource, RepositoriesSource, base_notes, found_elsewhere
 from petra.load.destination import Loaded, Part, Placed, Survey
 from petra.load.mirrors import Mirror
 from petra.load.repository import LoadedRepository
@@ -19,13 +20,15 @@ from petra.oci.media_types import is_index, is_manifest
 from petra.oci.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from petra.archive.target import ArchiveTarget
     from petra.bundle.lock import LockedImage
     from petra.content.descriptor import Descriptor
     from petra.content.digest import Digest
     from petra.content.progress import Progress
+    from petra.content.protocols import Fetcher
+    from petra.load.base import BaseSource
     from petra.load.destination import OpenBundle
     from petra.load.places import Place
     from petra.oci.registry import RegistryClient
@@ -63,7 +66,7 @@ class _Plan:
     Attributes:
         name: the destination, as the user gave it.
         place: the registry and the prefix.
-        archive: the bundle's content.
+        bundle: the bundle.
         images: in the bundle's order.
         workers: pieces under way at once.
         takes_children: whether children may stand for an index that is refused.
@@ -71,20 +74,57 @@ class _Plan:
 
     name: str
     place: Place
-    archive: ArchiveTarget
+    bundle: OpenBundle
     images: tuple[_Image, ...]
     workers: int
     takes_children: bool
+
+    @property
+    def archive(self) -> ArchiveTarget:
+        """The bundle's content."""
+        return self.bundle.archive
 
     @property
     def pieces(self) -> dict[tuple[str, Digest], Descriptor]:
         """All manifests and blobs, by repository and digest."""
         return {(one.path, piece.digest): piece for one in self.images for piece in one.pieces}
 
-    def repository(self, client: RegistryClient, path: str) -> LoadedRepository:
+    def repository(
+        self, client: RegistryClient, path: str, elsewhere: Mapping[Digest, Fetcher] | None = None
+    ) -> LoadedRepository:
         """Return the repository `path` of the registry."""
         inner = client.repository(self.place.registry, path)
-        return LoadedRepository(inner, self.archive, takes_children=self.takes_children)
+        takes = self.takes_children
+        return LoadedRepository(inner, self.archive, takes_children=takes, elsewhere=elsewhere)
+
+    def elsewhere(self, client: RegistryClient) -> dict[Digest, Fetcher]:
+        """Return where to get what the bundle leaves out and a repository that needs it lacks.
+
+        Other repositories of the registry are asked first: this bundle's, then those that older
+        bundles were loaded to. From them the registry takes a blob over by itself.
+
+        Raises:
+            IncompleteError: some of it is nowhere.
+        """
+        absent = self.bundle.absent
+        needed = {key: one for key, one in self.pieces.items() if key[1] in absent}
+
+        def lacks(key: tuple[str, Digest]) -> bool:
+            return not client.repository(self.place.registry, key[0]).exists(needed[key])
+
+        found = in_parallel(lacks, [*needed], workers=self.workers)
+        missing = {key[1] for key, lacking in zip(needed, found, strict=True) if lacking}
+        sources: tuple[BaseSource, ...] = (self._own_source(client), *self.bundle.base_from)
+        return found_elsewhere(self.bundle, sorted(missing), sources, where=self.name)
+
+    def _own_source(self, client: RegistryClient) -> RepositoriesSource:
+        host = self.place.registry
+        before = (one.partition("/") for one in self.bundle.loaded_before)
+        older = [path for registry, _, path in before if registry == host]
+        paths = dict.fromkeys([*(one.path for one in self.images), *older])
+        return RepositoriesSource(
+            f"other repositories of {host}", [client.repository(host, path) for path in paths]
+        )
 
     def travels(self, node: Descriptor) -> bool:
         """Say whether `node` goes along: all but the platforms that the bundle leaves out."""
@@ -127,7 +167,7 @@ class RegistryDestination:
             for image, reference in zip(bundle.lock.images, parsed, strict=True)
         )
         takes = sparse_index == "child"
-        self._plan = _Plan(name, place, bundle.archive, images, workers, takes)
+        self._plan = _Plan(name, place, bundle, images, workers, takes)
 
     @property
     def mirrors(self) -> tuple[Mirror, ...]:
@@ -149,6 +189,7 @@ class RegistryDestination:
             found = in_parallel(lacks, [*pieces], workers=plan.workers)
             missing = {key for key, is_missing in zip(pieces, found, strict=True) if is_missing}
             present = [one for one in plan.images if _is_whole(plan, client, one, missing)]
+            elsewhere = plan.elsewhere(client)
         # Each blob once: what several repositories need is mounted where that can be.
         sizes = {digest: one.size for (_, digest), one in pieces.items()}
         return Survey(
@@ -158,7 +199,7 @@ class RegistryDestination:
             present=len(present),
             bytes_total=sum(sizes.values()),
             bytes_to_send=sum(sizes[digest] for digest in {digest for _, digest in missing}),
-            notes=_sparse_notes(plan),
+            notes=(*_sparse_notes(plan), *base_notes(plan.bundle, elsewhere)),
         )
 
     def load(self, progress: Progress) -> Loaded:
@@ -196,9 +237,10 @@ class _Load:
     def __init__(self, plan: _Plan, client: RegistryClient, progress: Progress) -> None:
         self._plan = plan
         self._progress = progress
-        self._source = CountedSource(plan.archive, progress)
+        self._elsewhere = plan.elsewhere(client)
+        self._source = CountedSource(CompletedSource(plan.archive, self._elsewhere), progress)
         self._repositories = {
-            path: plan.repository(client, path)
+            path: plan.repository(client, path, self._elsewhere)
             for path in dict.fromkeys(image.path for image in plan.images)
         }
         self._placed: dict[str, tuple[Placed, ...]] = {}
@@ -272,6 +314,7 @@ class _Load:
         attached = sum(len(image.locked.attachments) for image in self._plan.images)
         if attached:
             yield f"signatures, attestations and other referrers in place with them: {attached}"
+        yield from base_notes(self._plan.bundle, self._elsewhere)
         yield from sorted(self._moved)
 
     def _explain(self, error: PetraError) -> None:

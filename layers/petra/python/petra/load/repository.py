@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
+from petra.content.protocols import RemoteStorage
 from petra.content.stream import BytesStream
 from petra.errors import IncompleteError, NotFoundError, PetraError
 from petra.oci.manifest import parse_manifest
 from petra.oci.media_types import is_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from petra.archive.target import ArchiveTarget
     from petra.content.descriptor import Descriptor
     from petra.content.digest import Digest
-    from petra.content.protocols import ByteStream
+    from petra.content.protocols import ByteStream, Fetcher
     from petra.oci.manifest import Manifest
     from petra.oci.repository import Repository
 
@@ -35,9 +36,19 @@ class LoadedRepository:
         inner: the repository.
         archive: the bundle's content, which says what of an index is there.
         takes_children: let an index that is refused so be stood for by its children.
+        elsewhere: where blobs are that the bundle leaves out; the registry takes over itself what
+            another of its repositories has.
     """
 
-    def __init__(self, inner: Repository, archive: ArchiveTarget, *, takes_children: bool) -> None:
+    def __init__(
+        self,
+        inner: Repository,
+        archive: ArchiveTarget,
+        *,
+        takes_children: bool,
+        elsewhere: Mapping[Digest, Fetcher] | None = None,
+    ) -> None:
+        self._elsewhere = elsewhere or {}
         self._inner = inner
         self._archive = archive
         self._takes_children = takes_children
@@ -65,12 +76,18 @@ class LoadedRepository:
         return self._inner.fetch(descriptor)
 
     def exists(self, descriptor: Descriptor) -> bool:
-        """Say whether the registry has it; see :meth:`Repository.exists`."""
-        found = self._inner.exists(descriptor)
+        """Say whether the registry has it, or takes it over; see :meth:`Repository.exists`."""
+        found = self._inner.exists(descriptor) or self._takes_over(descriptor)
         if not found:
             with self._lock:
                 self._taken.add(descriptor.digest)
         return found
+
+    def _takes_over(self, descriptor: Descriptor) -> bool:
+        other = self._elsewhere.get(descriptor.digest)
+        if not isinstance(other, RemoteStorage) or other.registry != self.registry:
+            return False
+        return other.path != self.path and self._inner.mount(descriptor, other.path)
 
     def mount(self, descriptor: Descriptor, source: str) -> bool:
         """Let the registry take a blob over; see :meth:`Repository.mount`."""

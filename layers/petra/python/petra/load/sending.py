@@ -13,24 +13,23 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from petra.archive.target import ArchiveTarget
     from petra.content.descriptor import Descriptor
     from petra.content.progress import Progress
-    from petra.content.protocols import ByteStream
+    from petra.content.protocols import ByteStream, Fetcher
 
 
 class CountedSource:
     """A bundle's blobs; tells the progress of each byte, and takes back what has to go again.
 
     Args:
-        archive: where they are.
+        archive: where they are; see :class:`petra.load.base.CompletedSource`.
         progress: is told.
 
     Attributes:
         sent: bytes of all that was sent.
     """
 
-    def __init__(self, archive: ArchiveTarget, progress: Progress) -> None:
+    def __init__(self, archive: Fetcher, progress: Progress) -> None:
         self._archive = archive
         self._progress = progress
         self._lock = threading.Lock()
