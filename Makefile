@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := dev
-.PHONY: dev test demo lint types check fmt docs lock interop interop-tools bench clean
+.PHONY: dev test demo demo-cloud cloud-tools e2e lint types check fmt docs lock interop interop-tools bench clean
 
 dev: $(STAMP) ## everything in .venv, `.venv/bin/petra` among it
 	@$(BIN)/python -m compileall -q layers/petra/python/petra
@@ -18,7 +18,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	touch $@
 
 test: dev ## all tests that need nothing outside this machine
-	$(BIN)/pytest -m "not interop"
+	$(BIN)/pytest -m "not interop and not e2e"
 
 demo: dev ## the main job on an embedded registry
 	$(BIN)/python -m demo.run
@@ -43,6 +43,14 @@ docs: dev ## docs/cli.md from the commands themselves
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --all-extras --group dev pyproject.toml -o requirements/dev.txt --quiet
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --all-extras pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt --quiet
+	uv pip compile --universal --python-version 3.11 --generate-hashes --group pyproject.toml:cloud -o requirements/cloud.txt --quiet
+	uv pip compile --universal --python-version 3.11 --generate-hashes --group pyproject.toml:node -o requirements/node.txt --quiet
+
+cloud-tools: dev ## the embedded cloud and the CDK CLI, pinned, in .cache/cloud
+	$(BIN)/python -m demo.cloud.tools
+
+e2e: cloud-tools ## the pipeline on the embedded cloud
+	$(BIN)/pytest -m e2e
 
 interop-tools: dev ## the real peers, pinned
 	bash tests/interop/install-tools.sh

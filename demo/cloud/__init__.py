@@ -1,0 +1,1 @@
+"""The whole pipeline on one machine, on an embedded cloud."""
