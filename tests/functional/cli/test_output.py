@@ -9,6 +9,7 @@ import pytest
 from petra.cli.output import (
     Console,
     Terminated,
+    counted,
     describe,
     human_size,
     human_time,
@@ -121,3 +122,8 @@ def test_sizes_and_times_are_for_people() -> None:
         "1:01",
         "1:02:03",
     ]
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 images"), (1, "1 image"), (2, "2 images")])
+def test_one_and_many_are_told_apart(count: int, text: str) -> None:
+    assert counted(count, "image") == text

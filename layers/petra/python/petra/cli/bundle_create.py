@@ -17,7 +17,7 @@ from petra.cli.command import file_option, petra_command
 from petra.cli.custody import CUSTODY_SETTINGS, custody
 from petra.cli.evidence import early_scanner, evidence_rules, gather_evidence, scanning, tell_of
 from petra.cli.guarding import Guard
-from petra.cli.output import human_size
+from petra.cli.output import counted, human_size
 from petra.cli.policy_files import POLICY_SETTINGS, read_policy, trust_beside, trusted_root
 from petra.cli.registries import REGISTRY_SETTINGS
 from petra.cli.spec_files import (
@@ -307,7 +307,7 @@ def _lines(created: Created) -> list[tuple[str, str]]:
         ("bundle", str(created.path)),
         ("digest", created.packed.digest),
         ("size", f"{human_size(created.packed.size)} ({created.packed.size} bytes)"),
-        ("holds", f"{len(lock.images)} images, {len(lock.charts)} charts"),
+        ("holds", f"{counted(len(lock.images), 'image')}, {counted(len(lock.charts), 'chart')}"),
     ]
     if base := created.contents.base:
         lines.append(("left out", base_line(base)))

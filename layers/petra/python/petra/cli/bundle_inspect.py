@@ -9,7 +9,7 @@ from petra.cli.base_files import base_line
 from petra.cli.command import file_option, petra_command
 from petra.cli.evidence_text import evidence_lines, signer_text
 from petra.cli.opening import unverified_metadata, verified
-from petra.cli.output import human_size
+from petra.cli.output import counted, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,5 +117,5 @@ def _folders(metadata: Metadata) -> Iterator[str]:
         folder = member.name.partition("/")[0] + "/" if "/" in member.name else member.name
         folders.setdefault(folder, []).append(member.size)
     for folder, sizes in folders.items():
-        count = f"{len(sizes)} files, " if folder.endswith("/") else ""
+        count = f"{counted(len(sizes), 'file')}, " if folder.endswith("/") else ""
         yield f"{folder}  {count}{human_size(sum(sizes))}"

@@ -180,6 +180,11 @@ def human_size(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return how many there are, ``1 image`` or ``3 images``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def human_time(seconds: float) -> str:
     """Return a time as people read it, ``1:02:03``, ``2:03`` or ``3 s``."""
     whole = round(seconds)
