@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := dev
-.PHONY: dev test demo demo-cloud cloud-tools e2e lint types check fmt docs lock interop interop-tools bench clean
+.PHONY: dev test demo demo-cloud cloud-tools e2e lint types check fmt docs lock interop interop-tools infra bench clean
 
 dev: $(STAMP) ## everything in .venv, `.venv/bin/petra` among it
 	@$(BIN)/python -m compileall -q layers/petra/python/petra
@@ -42,7 +42,9 @@ docs: dev ## docs/cli.md from the commands themselves
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --all-extras --group dev pyproject.toml -o requirements/dev.txt --quiet
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --all-extras pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt --quiet
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --extra aws pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt --quiet
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --extra lambda pyproject.toml -c requirements/dev.txt -o requirements/lambda.txt --quiet
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --group pyproject.toml:infra -c requirements/dev.txt -o requirements/infra.txt --quiet
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group pyproject.toml:cloud -o requirements/cloud.txt --quiet
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group pyproject.toml:node -o requirements/node.txt --quiet
 
@@ -57,6 +59,14 @@ interop-tools: dev ## the real peers, pinned
 
 interop: dev ## both ways against the real peers
 	$(BIN)/pytest -m interop
+
+infra: dev $(VENV)/.infra ## the stacks on AWS: types, and properties of their templates (needs node)
+	$(BIN)/mypy stacks app.py
+	$(BIN)/pytest tests/infra
+
+$(VENV)/.infra: requirements/infra.txt $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/infra.txt
+	touch $@
 
 bench: dev ## against crane and the others, in pairs
 	$(BIN)/python -m bench
