@@ -101,8 +101,9 @@ def _of_bundle(metadata: Metadata, *, verified: bool) -> Iterator[Attention]:
     for step, reasons in metadata.skipped().items():
         yield Attention("skipped", f"{step}: {'; '.join(reasons)}")
     if metadata.base:
-        base = f"{metadata.base.name} {metadata.base.version}"
-        yield Attention("differential", f"Blobs are left out that the receiver has by {base}.")
+        count = len(metadata.base.absent)
+        text = f"{count} layers are left out that the receiver has by {metadata.base}."
+        yield Attention("differential", text)
 
 
 def _of_image(image: ImageRecord) -> Iterator[Attention]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from petra.bundle.fields import time_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from petra.bundle.metadata import Metadata
     from petra.content.digest import Digest
@@ -34,12 +34,19 @@ def release_text(
         f"serial {metadata.serial}",
         f"created {time_text(metadata.created)}",
         f"bundle {bundle} {digest}",
+        *_base(metadata),
         *(f"skipped {step}: {'; '.join(why)}" for step, why in metadata.skipped().items()),
         *(f"file {one.name} {one.size} {one.digest}" for one in files),
         *(f"image {one.reference} {one.digest}" for one in metadata.images),
         *(f"chart {one.name} {one.version} {one.digest}" for one in metadata.charts),
     ]
     return _ascii(lines)
+
+
+def _base(metadata: Metadata) -> Iterator[str]:
+    if metadata.base:
+        base, count = metadata.base, len(metadata.base.absent)
+        yield f"differential {count} layers left out, which {base} has, {base.digest}"
 
 
 def readme_text(
