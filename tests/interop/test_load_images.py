@@ -182,6 +182,7 @@ def test_without_the_rules_that_name_leads_nowhere(
 def test_containerd_has_each_image_by_tag_and_by_digest(
     site: Site, opened: OpenBundle, containerd: Containerd, tools: Callable[[str], Path]
 ) -> None:
+    containerd.forget_images()
     options = ImageOptions(ctr=(str(tools("ctr")),))
     socket = f"containerd:{containerd.folder / 'sock'}"
     destination = image_destination(socket, opened, options)
@@ -208,7 +209,7 @@ def test_a_sparse_index_goes_into_containerd(
     spec = site.write_spec("shop/web:1.4", file="one.yaml", platforms=["linux/amd64"])
     arguments = ("-f", spec, "--key", "cosign.key", "--output-dir", "one")
     site.petra.run("bundle", "create", *arguments)
-    containerd.ctr("images", "rm", *containerd.ctr("images", "ls", "-q").stdout.split())
+    containerd.forget_images()
     options = ImageOptions(ctr=(str(tools("ctr")),))
     with opened_bundle(
         site.folder / "one" / "shop-1.4.0.tar.zst", site.folder / "cosign.pub"

@@ -67,6 +67,11 @@ class Containerd:
             raise RuntimeError(text)
         return result
 
+    def forget_images(self) -> None:
+        """Remove every image, and its content, that earlier tests left."""
+        if names := self.ctr("images", "ls", "-q").stdout.split():
+            self.ctr("images", "rm", "--sync", *names)
+
 
 @contextmanager
 def running_containerd(program: Path, ctr: Path, folder: Path) -> Iterator[Containerd]:
