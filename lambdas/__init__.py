@@ -1,0 +1,1 @@
+"""The Lambdas: each a folder of its own, deployed by itself."""

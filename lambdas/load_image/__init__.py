@@ -1,0 +1,1 @@
+"""The function load_image."""

@@ -1,0 +1,1 @@
+"""The function scan_image."""

@@ -1,0 +1,1 @@
+"""The function sign_bundle."""

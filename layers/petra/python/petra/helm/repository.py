@@ -25,12 +25,12 @@ from petra.helm.registry import Registries, fetch_oci_chart
 from petra.helm.tarball import COMPRESSED_LIMIT
 from petra.helm.versions import check_exact, same_version
 from petra.helm.web import HttpGetter, WebUrl
-from petra.oci.credentials import CredentialStore
 from petra.oci.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from petra.oci.credentials import CredentialStore
     from petra.oci.registry import RegistryClient
 
 #: A provenance file is a signed Chart.yaml and one digest.
@@ -163,8 +163,9 @@ class ChartSource:
     @classmethod
     def of(cls, client: RegistryClient, *, folder: Path | None = None) -> Self:
         """Return a source that reaches everything as `client` does, its credentials included."""
-        credentials = CredentialStore(client.options.docker_config)
-        return cls(http=client.http, registries=client, folder=folder, credentials=credentials)
+        return cls(
+            http=client.http, registries=client, folder=folder, credentials=client.credentials
+        )
 
     def resolve(
         self, name: str, repo: str, version: str, *, allow_scripts: Sequence[str] = ()

@@ -66,12 +66,14 @@ class RegistryClient:
         retry: how waits are made; ``options.retries`` counts.
         environ: the process's environment: proxies, Docker's configuration, helpers.
         clock: seconds that only go forward.
+        credentials: who we are; Docker's configuration says where None.
     """
 
-    def __init__(
+    def __init__(  # all of them are decisions of the caller's
         self,
         options: RegistryOptions | None = None,
         *,
+        credentials: CredentialStore | None = None,
         retry: RetryPolicy | None = None,
         environ: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -88,8 +90,11 @@ class RegistryClient:
         insecure = frozenset(host.lower() for host in self.options.insecure_registries)
         #: For documents that are no registry's, such as a chart repository's index.
         self.http = Transport(self._connections, retry, insecure)
-        self._credentials = CredentialStore(self.options.docker_config, environ=environ)
-        self._authenticator = Authenticator(self.http, self._credentials, clock)
+        #: Who we are, at registries and at chart repositories.
+        self.credentials = credentials or CredentialStore(
+            self.options.docker_config, environ=environ
+        )
+        self._authenticator = Authenticator(self.http, self.credentials, clock)
         self._clock = clock
         self._repositories: dict[tuple[str, str], Repository] = {}
         self._lock = threading.Lock()
