@@ -81,7 +81,7 @@ def test_crane_and_cosign_see_whole_images_after_a_differential_load(
 
     assert bundle.stat().st_size < 100_000
     assert report["bytesSent"] < 100_000
-    assert "all 2 blobs that the bundle leaves out are at hand" in json.dumps(report)
+    assert "all 2 layers that the bundle leaves out are at hand" in json.dumps(report)
     for name, digest in digests.items():
         there = f"{docker_registry}/mirror/{name}"
         assert site.tool("crane", "digest", there).stdout.strip() == digest

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from demo import content
-from petra.archive.members import LOCK, METADATA
+from petra.archive.members import LOCK, METADATA, SUMS, is_stored
+from petra.archive.plan import Text
 from petra.archive.reader import ArchiveReader
 from petra.archive.source import FileSource
-from petra.bundle.signatures import write_document
+from petra.archive.sums import checksums
+from petra.bundle.signatures import write_document, write_signatures
 from petra.content.digest import Digest
 from petra.encoding.json import dump_json
+from tests.support import archives
 from tests.support.command import Outcome, Run, assert_refused, names
-from tests.support.world import VENDOR, World, layer, layers_of, signer
+from tests.support.world import OURS, VENDOR, World, layer, layers_of, signer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.sites import There
@@ -126,7 +130,7 @@ def test_one_changed_image_costs_its_changed_blobs(
     assert size <= 1.05 * changed, figures
     loaded = load(there, partial)
     assert loaded.status == 0, loaded.err
-    assert "differential: all 3 blobs" in loaded.out
+    assert "differential: all 3 layers" in loaded.out
 
 
 def test_a_lost_bundle_desynchronises_nothing(there: There, make: Make) -> None:
@@ -367,7 +371,7 @@ def test_another_layout_completes_a_registry(there: There, make: Make) -> None:
     outcome = load(there, partial, "--base-from", layout)
 
     assert (refused.status, outcome.status) == (1, 0), outcome.err
-    assert "4 of 4 blobs" in refused.err
+    assert "4 of the 4 layers" in refused.err
 
 
 def test_another_registry_completes_a_layout(there: There, make: Make) -> None:
@@ -411,3 +415,61 @@ def test_verify_inspect_and_diff_say_against_what(make: Make, petra: Run) -> Non
     assert f"differential: {says}" in inspected.out
     assert f"{partial} is differential: {says}" in diff.out
     assert "3.0 MiB shared, 1.0 MiB added" in diff.out
+
+
+def test_papers_and_report_say_so(make: Make, petra: Run) -> None:
+    partial = make(2, "--base", make(1))
+    key = ("--key", "ours.pub")
+
+    assert petra("transfer", "media", "-f", partial, *key, "--to", "medium").status == 0
+    assert petra("bundle", "report", "-f", partial, *key, "--to", "page.html").status == 0
+
+    release = (make.world.folder / "medium" / "shop-1.2.0" / "RELEASE.txt").read_text()
+    assert "differential 4 layers left out, which bundle shop 1.1.0, serial 1 has" in release
+    page = (make.world.folder / "page.html").read_text()
+    assert "4 layers are left out that the receiver has by bundle shop 1.1.0" in page
+
+
+def resigned(bundle: Path, change: Callable[[Any], object]) -> Path:
+    """Write the bundle with other metadata, signed by the sender's key all the same."""
+    with ArchiveReader(FileSource(bundle)) as reader:
+        content: dict[str, bytes] = {}
+        for name in reader.members:
+            stored = is_stored(name)
+            content[name] = reader.open(name).read() if stored else reader.read(name)
+    value = json.loads(content[METADATA])
+    change(value["base"])
+    content[METADATA] = dump_json(value)
+    listed = ((name, Digest.of(data)) for name, data in content.items() if name != SUMS)
+    content[SUMS] = checksums(listed)
+    path = bundle.with_name("changed.tar.zst")
+    members = (
+        archives.blob(data) if is_stored(name) else Text(name, data)
+        for name, data in content.items()
+    )
+    packed = archives.write(path, [*members])
+    write_signatures(path, packed.digest, signer(OURS))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda base: base, None),
+        (lambda base: base["absent"].pop(), "lacks a blob that it does not list as absent"),
+        (lambda base: base["absent"][0].update(size=1), "another size than in the lock"),
+        (
+            lambda base: base["absent"].append({"digest": Digest.of(b"more"), "size": 4}),
+            "listed as absent that is no layer",
+        ),
+    ],
+)
+def test_a_list_of_absent_blobs_that_was_changed_is_caught_though_it_is_signed(
+    make: Make, petra: Run, change: Any, says: str | None
+) -> None:
+    path = resigned(make(2, "--base", make(1)), change)
+    outcome = petra("bundle", "verify", "-f", path, "--key", "ours.pub")
+    if says is None:
+        assert outcome.status == 0, outcome.err
+    else:
+        assert_refused(outcome, 3, says)

@@ -121,7 +121,12 @@ class ArchiveTarget:
     def _name(self, descriptor: Descriptor) -> str:
         name = descriptor.digest.blob_path
         if name not in self._reader.members:
-            raise NotFoundError("the bundle does not carry this blob", where=descriptor.digest)
+            raise NotFoundError(
+                "the bundle does not carry this blob",
+                where=descriptor.digest,
+                hint="a differential bundle leaves out what its receiver holds (petra bundle "
+                "inspect says so); any other should carry it: get it anew",
+            )
         return name
 
 

@@ -143,7 +143,7 @@ def require_whole(metadata: Metadata, what: str) -> None:
         f"the bundle is differential, and {what} needs a whole one",
         where=f"{metadata.name} {metadata.version}",
         expected="every blob of its images",
-        found=f"{len(metadata.absent)} blobs left out, which {metadata.base} has",
+        found=f"{len(metadata.absent)} layers left out, which {metadata.base} has",
         hint="load it to a registry or layout that has them, or ask the sender for a whole bundle",
     )
 

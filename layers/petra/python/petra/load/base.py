@@ -163,13 +163,13 @@ def _incomplete(
     ]
     more = [f"… and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
     listed = "".join(f"\n    {line}" for line in [*lines[:_LISTED], *more])
-    asked = "".join(f", nor at {source.name}" for source in sources)
-    count = f"{len(left)} of {len(bundle.absent)} blobs that it leaves out"
+    asked = ", ".join(source.name for source in sources)
     return IncompleteError(
-        f"the bundle is differential, and {count} are not there{asked}",
-        where=where,
+        f"the bundle is differential, and {len(left)} of the {len(bundle.absent)} layers that it "
+        "leaves out are missing",
+        where=f"{where}; asked too: {asked}" if asked else where,
         expected=f"what {bundle.metadata.base} has",
-        found=f"missing:{listed}",
+        found=listed,
         hint="nothing was changed; name a place that has them with --base-from, or make a new "
         "inventory (petra inventory) and ask the sender for a bundle made against it",
     )
@@ -190,7 +190,7 @@ def base_notes(bundle: OpenBundle, elsewhere: Mapping[Digest, Fetcher]) -> tuple
     if not absent:
         return ()
     brought = f", {len(elsewhere)} of them from elsewhere" if elsewhere else ""
-    return (f"differential: all {absent} blobs that the bundle leaves out are at hand{brought}",)
+    return (f"differential: all {absent} layers that the bundle leaves out are at hand{brought}",)
 
 
 def by_presence(blobs: Sequence[Descriptor], exists: Callable[[Descriptor], bool]) -> list[Digest]:
