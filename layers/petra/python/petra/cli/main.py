@@ -38,6 +38,7 @@ _BUNDLE = {
 }
 _TRANSFER = {
     "media": "Write a bundle to a removable medium, and read it back.",
+    "diode": "Send a bundle through a hardware diode, by its hot folder or as a stream.",
     "s3": "Send a bundle across by S3, or by a service that takes objects from S3.",
 }
 _CUSTODY = {

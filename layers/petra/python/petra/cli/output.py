@@ -78,6 +78,15 @@ class Console:
 
         _write(sys.stdout, dump_json(value).decode("utf-8"))
 
+    def event(self, kind: str, value: Mapping[str, Any], text: str) -> None:
+        """Print what happened in a job that goes on: as one line of JSON, or else `text`."""
+        if self.json:
+            from petra.encoding.json import canonical_json  # noqa: PLC0415  # as above
+
+            _write(sys.stdout, canonical_json({"event": kind, **value}).decode("utf-8") + "\n")
+        else:
+            _write(sys.stdout, printable(text).rstrip("\n") + "\n")
+
     def note(self, text: str) -> None:
         """Say something in passing."""
         if not self.quiet:

@@ -10,10 +10,14 @@ import click
 from petra.cli.chunk_folders import verified_whole
 from petra.cli.command import petra_command
 from petra.cli.custody import CUSTODY_SETTINGS, custody
+from petra.cli.durations import Duration
 from petra.cli.policy_files import RECEIVER_SETTINGS, receiver_of
-from petra.errors import DigestMismatchError
+from petra.cli.watching import Watching, watch
+from petra.errors import DigestMismatchError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from petra.bundle.receive import Receiver
     from petra.bundle.verify import VerifiedBundle
     from petra.cli.command import Call
@@ -29,17 +33,47 @@ if TYPE_CHECKING:
     envvar="PETRA_INBOX",
     help="Copy what is good into this inbox, as DIR/NAME-VERSION. [PETRA_INBOX]",
 )
-def command(call: Call, folder: str, inbox: str | None) -> None:
+@click.option(
+    "--watch", is_flag=True, help="Go on watching DIR, and take in each bundle when it can be."
+)
+@click.option(
+    "--settle",
+    type=click.FloatRange(0, min_open=True),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --watch: so long a file must not have changed.",
+)
+@click.option(
+    "--give-up",
+    type=Duration(),
+    metavar="TIME",
+    help="With --watch: end so long after the last change, with the names of what did not come.",
+)
+@click.option("--once", is_flag=True, help="With --watch: end when all that came is taken in.")
+@click.option(
+    "--stream",
+    metavar="HOST[:PORT]",
+    help="Listen here for a stream by pydiode that fills DIR, and watch it.",
+)
+def command(call: Call, folder: str, inbox: str | None, **options: Any) -> None:
     """Take in the bundles that have arrived in DIR: a medium, a diode's folder, a chunk folder.
 
     Each is verified as petra bundle verify does it. With --to it is copied into an inbox first, so
     that a medium can be read-only: chunks that are missing, damaged or cannot be read are rebuilt
     there from parity. It appears in the inbox only when all of it is good. DIR stays as it is.
+
+    With --watch files may come in any order, several times, in halves or not at all: each bundle is
+    taken in as soon as it is whole or parity makes up for the rest. What is missing is named.
     """
     from petra.transfer.arrival import find_arrivals  # noqa: PLC0415  # start-up time
 
     receiver = receiver_of(call.settings)
     place = Path(inbox) if inbox else None
+    if options["watch"] or options["stream"]:
+        how = _watching(Path(folder), place, options)
+        watch(call, how, receiver, lambda one: _watched(call, one, place, receiver), _lines)
+        return
     with custody(call, "receive", "receive") as digests:
         found = []
         for one in find_arrivals(Path(folder)):
@@ -47,6 +81,25 @@ def command(call: Call, folder: str, inbox: str | None) -> None:
             digests[one.path.name] = found[-1]["digest"]
     lines = [line for one in found for line in _lines(one)]
     call.console.result({"received": found}, "\n".join(lines))
+
+
+def _watching(folder: Path, inbox: Path | None, options: dict[str, Any]) -> Watching:
+    from petra.transfer.watch import Patience  # noqa: PLC0415  # start-up time
+
+    if inbox is None:
+        raise UsageError("watching needs an inbox", expected="--to DIR")
+    patience = Patience(options["settle"], options["give_up"], options["once"])
+    return Watching(folder, inbox, options["stream"], patience)
+
+
+def _watched(
+    call: Call, arrival: Arrival, inbox: Path | None, receiver: Receiver | None
+) -> dict[str, Any]:
+    """Take in one bundle of a watch, a stage of custody of its own."""
+    with custody(call, "receive", "receive") as digests:
+        value = _receive(call, arrival, inbox, receiver)
+        digests[arrival.path.name] = value["digest"]
+    return value
 
 
 def _receive(
@@ -100,7 +153,7 @@ def _value(bundle: VerifiedBundle, path: Path, rebuilt: list[str]) -> dict[str, 
     }
 
 
-def _lines(value: dict[str, Any]) -> list[str]:
+def _lines(value: Mapping[str, Any]) -> list[str]:
     was_there = " (was there already)" if value.get("wasThere") else ""
     return [
         f"received  {value['name']} {value['version']}, serial {value['serial']}",

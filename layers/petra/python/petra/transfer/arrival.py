@@ -5,22 +5,20 @@ from __future__ import annotations
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from petra.archive.sink import FileSink, check_space, storage_error
 from petra.archive.source import FileSource
-from petra.bundle.signatures import bundle_path, signature_path
 from petra.errors import NotFoundError, StorageError
 from petra.transfer.copying import copy_hashed
-from petra.transfer.names import MANIFEST
+from petra.transfer.names import MANIFEST, of_bundle
+from petra.trust.blob import BUNDLE_SUFFIX, SIGNATURE_SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from petra.content.progress import Progress
-
-FORMS: Final = (".tar.zst", ".tar.gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +26,15 @@ class Arrival:
     """A bundle that lies somewhere, not yet looked into.
 
     Attributes:
-        path: its file, or its chunk folder.
-        files: all files that belong to it.
+        path: its file, or its chunk folder; in a folder that several bundles share, what its file
+            would be called.
+        files: all files that belong to it, by what they are called beside it or in its folder.
+        in_chunks: whether it is a chunk folder.
     """
 
     path: Path
-    files: tuple[Path, ...]
-
-    @property
-    def in_chunks(self) -> bool:
-        """Whether it is a chunk folder."""
-        return self.path.is_dir()
+    files: Mapping[str, Path]
+    in_chunks: bool
 
 
 def find_arrivals(folder: Path) -> list[Arrival]:
@@ -71,18 +67,33 @@ def find_arrivals(folder: Path) -> list[Arrival]:
 
 
 def _in_folder(folder: Path) -> list[Arrival]:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    if any(path.name == MANIFEST for path in files):
-        return [Arrival(folder, tuple(files))]
-    bundles = [path for path in files if path.name.endswith(FORMS) and _is_signed(path)]
+    files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    if MANIFEST in files:
+        return [Arrival(folder, files, in_chunks=True)]
     return [
-        Arrival(one, tuple(path for path in files if path.name.startswith(one.name)))
-        for one in bundles
+        Arrival(folder / bundle, parts, in_chunks=MANIFEST in parts)
+        for bundle, parts in by_bundle(files.values()).items()
+        if MANIFEST in parts or (bundle in parts and is_signed(bundle, parts))
     ]
 
 
-def _is_signed(path: Path) -> bool:
-    return signature_path(path).is_file() or bundle_path(path).is_file()
+def by_bundle(files: Iterable[Path]) -> dict[str, dict[str, Path]]:
+    """Sort the files of a folder that several bundles may share.
+
+    Returns:
+        By the bundle's file name: its files, by what they are called beside it or in its chunk
+        folder. A file that belongs to no bundle is left out.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for path in files:
+        if part := of_bundle(path.name):
+            found.setdefault(part[0], {})[part[1]] = path
+    return found
+
+
+def is_signed(name: str, parts: Container[str]) -> bool:
+    """Say whether a signature of the file `name` is among these file names."""
+    return any(f"{name}{suffix}" in parts for suffix in (SIGNATURE_SUFFIX, BUNDLE_SUFFIX))
 
 
 @contextmanager
@@ -117,7 +128,7 @@ def _prepare(hidden: Path, arrival: Arrival) -> None:
     try:
         hidden.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(hidden, ignore_errors=True)  # of a run that was killed
-        check_space(hidden.parent, sum(path.stat().st_size for path in arrival.files))
+        check_space(hidden.parent, sum(path.stat().st_size for path in arrival.files.values()))
         hidden.mkdir()
     except OSError as error:
         raise storage_error(error, hidden) from error
@@ -125,16 +136,16 @@ def _prepare(hidden: Path, arrival: Arrival) -> None:
 
 def _copy(arrival: Arrival, folder: Path, progress: Progress) -> list[str]:
     unread = []
-    total = sum(path.stat().st_size for path in arrival.files)
+    total = sum(path.stat().st_size for path in arrival.files.values())
     progress.on_start(f"take in {arrival.path.name}", total)
-    for path in arrival.files:
+    for name, path in arrival.files.items():
         try:
-            _copy_file(path, folder / path.name, progress)
+            _copy_file(path, folder / name, progress)
         except StorageError as error:
             if error.where != str(path):
                 raise  # the inbox's disk, not the medium's
-            unread.append(path.name)
-            progress.on_note(f"{path.name} cannot be read and is left out")
+            unread.append(name)
+            progress.on_note(f"{name} cannot be read and is left out")
     progress.on_done()
     return unread
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from petra.archive.sink import FileSink, check_space, storage_error, write_file
+from petra.archive.sink import check_space, storage_error, write_file
 from petra.archive.source import FileSource
 from petra.archive.sums import checksums
 from petra.bundle.signatures import hash_source
 from petra.content.digest import Digest
 from petra.errors import DigestMismatchError, StorageError
-from petra.transfer.copying import copy_hashed
+from petra.transfer.copying import copy_file
 from petra.transfer.sizes import PRESETS
 
 if TYPE_CHECKING:
@@ -126,21 +126,7 @@ def _begin(hidden: Path, size: int) -> None:
 def _copy(files: Sequence[ShippedFile], folder: Path, progress: Progress) -> Sequence[ShippedFile]:
     progress.on_start(f"write to {folder.parent}", sum(one.size for one in files))
     for one in files:
-        sink = FileSink(folder / one.name, one.size)
-        try:
-            with FileSource(one.path) as source:
-                found = copy_hashed(source, sink, progress)
-            if found != one.digest:
-                raise DigestMismatchError(
-                    "the file is not what was verified",
-                    where=str(one.path),
-                    expected=one.digest,
-                    found=found,
-                    hint="it changed meanwhile; verify it again",
-                )
-            sink.commit()
-        finally:
-            sink.abort()
+        copy_file(one, folder / one.name, progress)
     progress.on_done()
     return files
 

@@ -24,6 +24,14 @@ PARITY_LIMIT: Final = 127
 FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}", re.ASCII)
 _OURS = re.compile(r".+\.(\d{4}-of-\d{4}|p\d{2,4})|manifest.*\.json", re.ASCII | re.IGNORECASE)
 
+#: How bundles' own file names end.
+FORMS: Final = (".tar.zst", ".tar.gz")
+_PART = re.compile(
+    r"(?P<bundle>[^.].*?)\.(\d{4}-of-\d{4}|p\d{2,4}|sig|sigstore\.json|intoto\.json"
+    r"|(?P<manifest>manifest\.json(\.sig|\.sigstore\.json)?))",
+    re.ASCII,
+)
+
 
 def chunk_name(bundle: str, number: int, count: int) -> str:
     """Return the file name of chunk `number`, counted from 1, of `count`."""
@@ -38,6 +46,34 @@ def parity_name(bundle: str, number: int) -> str:
 def belongs_to_chunks(name: str) -> bool:
     """Say whether a file of this name is a chunk, parity or manifest of some chunk folder."""
     return _OURS.fullmatch(name) is not None
+
+
+def wire_name(bundle: str, name: str) -> str:
+    """Return what a file of a bundle is called where several bundles share one folder.
+
+    A chunk folder's manifest and its signatures have the same names for all; they get the bundle's
+    in front. All other files have it already.
+
+    Args:
+        bundle: the bundle's file name.
+        name: the file's name beside the bundle, or in the chunk folder.
+    """
+    return f"{bundle}.{name}" if name.startswith(MANIFEST) else name
+
+
+def of_bundle(name: str) -> tuple[str, str] | None:
+    """Tell from a file's name which bundle it belongs to, and as what.
+
+    Returns:
+        The bundle's file name, and what the file is called beside it or in its chunk folder; None
+        for a file of no bundle, and for a manifest that does not name its bundle.
+    """
+    match = _PART.fullmatch(name)
+    if match and match["manifest"]:
+        return match["bundle"], match["manifest"]
+    if match:
+        return match["bundle"], name
+    return (name, name) if name.endswith(FORMS) else None
 
 
 def check_file_name(name: str) -> None:

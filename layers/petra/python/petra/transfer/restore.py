@@ -17,10 +17,11 @@ from petra.transfer.source import lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from petra.content.progress import Progress
-    from petra.transfer.manifest import FileRecord, ParityGroup
+    from petra.transfer.manifest import ChunkManifest, FileRecord, ParityGroup
     from petra.transfer.source import ChunkFolder
 
 _READERS = 2
@@ -145,12 +146,24 @@ def mend(folder: ChunkFolder, progress: Progress, *, deep: bool) -> Survey:
     return found
 
 
-def _require_parity(folder: ChunkFolder, groups: Sequence[ParityGroup], found: Survey) -> None:
-    grouped = [{record.name for record in _records(folder, group)} for group in groups]
-    hopeless = set(found.lost).difference(*grouped)
+def beyond_parity(manifest: ChunkManifest, lost: AbstractSet[str]) -> frozenset[str]:
+    """Return those of the lost files that cannot be rebuilt from the others.
+
+    Args:
+        manifest: says which files share parity.
+        lost: names of files that are missing or damaged.
+    """
+    groups = manifest.parity.groups if manifest.parity else ()
+    grouped = [{record.name for record in _records(manifest, group)} for group in groups]
+    hopeless = set(lost).difference(*grouped)
     for group, names in zip(groups, grouped, strict=True):
-        if len(names & found.lost) > len(group.parity):
-            hopeless |= names & found.lost
+        if len(names & lost) > len(group.parity):
+            hopeless |= names & lost
+    return frozenset(hopeless)
+
+
+def _require_parity(folder: ChunkFolder, groups: Sequence[ParityGroup], found: Survey) -> None:
+    hopeless = beyond_parity(folder.manifest, found.lost)
     if not hopeless:
         return
     raise ChunksError(
@@ -163,14 +176,14 @@ def _require_parity(folder: ChunkFolder, groups: Sequence[ParityGroup], found: S
     )
 
 
-def _records(folder: ChunkFolder, group: ParityGroup) -> list[FileRecord]:
-    return [*(folder.manifest.chunks[number - 1] for number in group.chunks), *group.parity]
+def _records(manifest: ChunkManifest, group: ParityGroup) -> list[FileRecord]:
+    return [*(manifest.chunks[number - 1] for number in group.chunks), *group.parity]
 
 
 def _rebuild_group(
     folder: ChunkFolder, group: ParityGroup, found: Survey, aside: Aside, progress: Progress
 ) -> None:
-    records = _records(folder, group)
+    records = _records(folder.manifest, group)
     if not any(record.name in found.lost for record in records):
         return
     with ExitStack() as stack:

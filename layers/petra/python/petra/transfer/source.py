@@ -68,14 +68,33 @@ def open_folder(path: Path, keys: Sequence[PublicKey] | None = None) -> ChunkFol
         SignatureError: it is unsigned, was changed, or another key signed it.
         FormatError: it is malformed, or files of another chunk folder lie there too.
     """
-    file = path / MANIFEST
+    folder = read_manifest(path / MANIFEST, keys)
+    _refuse_strangers(folder)
+    return folder
+
+
+def read_manifest(file: Path, keys: Sequence[PublicKey] | None = None) -> ChunkFolder:
+    """Read a chunk manifest: first its signature, then what it says.
+
+    Args:
+        file: the manifest, under whatever name; its signatures lie beside it.
+        keys: whose signature counts; None to check none.
+
+    Returns:
+        The folder that it lies in, with what must be there.
+
+    Raises:
+        NotFoundError: there is no manifest.
+        SignatureError: it is unsigned, was changed, or another key signed it.
+        FormatError: it is malformed.
+    """
     try:
         with file.open("rb") as stream:
             data = stream.read(DOCUMENT_LIMIT + 1)
     except FileNotFoundError:
         raise NotFoundError(
             "not a chunk folder: it has no manifest.json",
-            where=str(path),
+            where=str(file.parent),
             hint="give the bundle's file or its chunk folder; the manifest is written last, so a "
             "folder without one was never finished or has not all arrived",
         ) from None
@@ -83,9 +102,7 @@ def open_folder(path: Path, keys: Sequence[PublicKey] | None = None) -> ChunkFol
         raise StorageError(f"cannot read: {error.strerror}", where=str(file)) from None
     digest = Digest.of(data)
     key = _check_signature(file, digest, keys) if keys is not None else None
-    folder = ChunkFolder(path, load_manifest(data, where=str(file)), digest, key)
-    _refuse_strangers(folder)
-    return folder
+    return ChunkFolder(file.parent, load_manifest(data, where=str(file)), digest, key)
 
 
 def _check_signature(file: Path, digest: Digest, keys: Sequence[PublicKey]) -> PublicKey:

@@ -1,0 +1,95 @@
+"""Bundles through a one-way stream: sent in rounds, and taken out into a folder."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Self
+
+from petra.transfer.framing import Unframer, frames
+from petra.transfer.names import wire_name
+from petra.transfer.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from petra.content.progress import Progress
+    from petra.transfer.oneway import OneWay
+    from petra.transfer.shipment import ShippedFile
+
+
+def send_stream(
+    link: OneWay, bundle: str, rounds: Iterable[Sequence[ShippedFile]], progress: Progress
+) -> int:
+    """Send all rounds as one stream.
+
+    Args:
+        link: the one-way link.
+        bundle: the bundle's file name.
+        rounds: the files of each round, in order.
+        progress: told of each block.
+
+    Returns:
+        How many rounds there were.
+
+    Raises:
+        PetraError: a file cannot be read, or the link's tool failed.
+    """
+    number = 0
+    with link.sending() as send:
+        for number, files in enumerate(rounds, start=1):
+            progress.on_start(f"send round {number}", sum(one.size for one in files))
+            for one in files:
+                for frame in frames(one, wire_name(bundle, one.name)):
+                    send(frame)
+                    progress.on_progress(len(frame))
+            progress.on_done()
+    return number
+
+
+class StreamListener:
+    """Takes streams out of a link, into a folder, on a thread of its own.
+
+    Args:
+        link: the one-way link.
+        folder: where files appear when they are whole.
+
+    Raises:
+        StorageError: the folder cannot be made.
+    """
+
+    def __init__(self, link: OneWay, folder: Path) -> None:
+        self._link = link
+        self._spool = Spool(folder)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.stop()
+        self._thread.join()
+        self._spool.close()
+
+    def check(self) -> None:
+        """Raise what ended the listening.
+
+        Raises:
+            PetraError: the link's tool failed, or the disk refused.
+        """
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        unframer = Unframer()
+
+        def take(data: bytes) -> None:
+            for block in unframer.feed(data):
+                self._spool.take(block)
+
+        try:
+            self._link.receive(take)
+        except BaseException as error:  # noqa: BLE001  # raised again by check
+            self._error = error
