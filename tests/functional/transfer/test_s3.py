@@ -92,3 +92,18 @@ def test_a_wrong_template_is_told_before_anything_is_sent(
     outcome = _send(run, bundle, "--call", template)
     assert (outcome.status, outcome.json["error"]["code"]) == (2, "DOCUMENT")
     assert _landed(s3, "outbox") == {}
+
+
+def test_what_was_sent_is_on_the_custody_log(run: Run, bundle: Path, s3: S3Client) -> None:
+    log = ("--custody", "c.jsonl", "--custody-key", "ours.key")
+    assert _send(run, bundle, "--to", "s3://landing", *log).status == 0
+    s3.put_object(Bucket="landing", Key=f"in/{NAME}.sig", Body=b"other")
+    assert _send(run, bundle, "--to", "s3://landing/in", *log).status == 3
+
+    verified = run("custody", "verify", "c.jsonl", "--key", "ours.pub", "--output", "json")
+    entries = [one for stage in verified.json["stages"] for one in stage["entries"]]
+    assert [(one["stage"], one["action"], one["verdict"]) for one in entries] == [
+        ("s3", "send", "ok"),
+        ("s3", "send", "refused"),
+    ]
+    assert {one["digests"][NAME] for one in entries} == {Digest.of(bundle.read_bytes())}

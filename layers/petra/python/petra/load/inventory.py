@@ -17,7 +17,7 @@ from petra.content.parallel import in_parallel
 from petra.errors import NotFoundError
 from petra.load.base import has_intact
 from petra.load.ledger import History, Stamp
-from petra.oci.manifest import Manifest, parse_manifest
+from petra.oci.manifest import parse_manifest
 from petra.oci.reference import Reference
 
 if TYPE_CHECKING:
@@ -30,10 +30,26 @@ if TYPE_CHECKING:
     from petra.content.digest import Digest
     from petra.load.ledger import DestinationRecord, Ledger, LoadRecord
     from petra.oci.layout import LayoutTarget
-    from petra.oci.repository import Repository
+    from petra.oci.manifest import Manifest
 
 _WORKERS: Final = 4
 _IMAGES: Final = "images"
+
+
+class Repository(Protocol):
+    """A repository of a registry; petra.oci.repository.Repository."""
+
+    def fetch_manifest(self, reference: str, /) -> Manifest:
+        """Return the manifest that a digest stands for.
+
+        Raises:
+            NotFoundError: it is not there.
+        """
+        ...
+
+    def exists(self, descriptor: Descriptor, /) -> bool:
+        """Say whether a blob of this digest and size is there."""
+        ...
 
 
 class Registries(Protocol):
@@ -127,7 +143,7 @@ def take_inventory(ledger: Ledger, registries: Registries) -> Found:
     """
     events = ledger.events()
     found = Found(serial=len(events))
-    looked: dict[tuple[str, Digest], bool] = {}
+    looked: set[tuple[str, Digest]] = set()
     for bundle in History(events).with_state("complete"):
         record = ledger.record(bundle)
         if record is None:
@@ -160,22 +176,30 @@ def _look(
     record: LoadRecord,
     at: DestinationRecord,
     registries: Registries,
-    looked: dict[tuple[str, Digest], bool],
+    looked: set[tuple[str, Digest]],
 ) -> None:
     """Look at one destination for what a bundle put there."""
-    images = {digest: image for image in record.images for digest in (image.root, *image.manifests)}
     for placed in at.placed:
         place = _place(at, placed.reference, registries)
         if place is None:
             found.uncounted.append(f"{at.name}: what it holds cannot be asked for by digest")
             return
-        image = images.get(placed.digest)
-        wanted = dict.fromkeys((placed.digest, *(image.manifests if image else ())))
         where = placed.reference.partition("@")[0] if at.name.startswith("registry:") else at.name
-        for digest in wanted:
+        for digest in _manifests(record, placed.digest):
             if (where, digest) not in looked:
-                looked[where, digest] = True
+                looked.add((where, digest))
                 _look_at_manifest(found, place, digest, f"{where} ({record.bundle})")
+
+
+def _manifests(record: LoadRecord, placed: Digest) -> Iterator[Digest]:
+    """Give what came with a manifest that was placed, itself first.
+
+    Where a child stands for an index that its registry refused, the index is not there.
+    """
+    yield placed
+    for image in record.images:
+        if placed in (image.root, *image.manifests):
+            yield from (one for one in image.manifests if one not in (placed, image.root))
 
 
 def _place(at: DestinationRecord, reference: str, registries: Registries) -> Place | None:
