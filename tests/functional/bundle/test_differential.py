@@ -438,7 +438,7 @@ def resigned(bundle: Path, change: Callable[[Any], object]) -> Path:
             stored = is_stored(name)
             content[name] = reader.open(name).read() if stored else reader.read(name)
     value = json.loads(content[METADATA])
-    change(value["base"])
+    change(value)
     content[METADATA] = dump_json(value)
     listed = ((name, Digest.of(data)) for name, data in content.items() if name != SUMS)
     content[SUMS] = checksums(listed)
@@ -455,7 +455,7 @@ def resigned(bundle: Path, change: Callable[[Any], object]) -> Path:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda base: base, None),
+        (lambda _: None, None),
         (lambda base: base["absent"].pop(), "lacks a blob that it does not list as absent"),
         (lambda base: base["absent"][0].update(size=1), "another size than in the lock"),
         (
@@ -467,9 +467,15 @@ def resigned(bundle: Path, change: Callable[[Any], object]) -> Path:
 def test_a_list_of_absent_blobs_that_was_changed_is_caught_though_it_is_signed(
     make: Make, petra: Run, change: Any, says: str | None
 ) -> None:
-    path = resigned(make(2, "--base", make(1)), change)
+    path = resigned(make(2, "--base", make(1)), lambda value: change(value["base"]))
     outcome = petra("bundle", "verify", "-f", path, "--key", "ours.pub")
     if says is None:
         assert outcome.status == 0, outcome.err
     else:
         assert_refused(outcome, 3, says)
+
+
+def test_a_whole_bundle_that_lacks_a_layer_of_its_images_is_refused(make: Make, petra: Run) -> None:
+    path = resigned(make(2, "--base", make(1)), lambda value: value.update(base=None))
+    outcome = petra("bundle", "verify", "-f", path, "--key", "ours.pub")
+    assert_refused(outcome, 3, "lacks a blob that it does not list as absent")

@@ -80,8 +80,8 @@ def verify_bundle(
     Raises:
         SignatureError: it is unsigned, was changed, or another key signed it.
         PolicyError: it has expired, or breaks `policy`.
-        FormatError: it breaks the format; names the member. Or a differential bundle lacks a blob
-            that it does not list as absent.
+        FormatError: it breaks the format; names the member. Or it lacks a blob of its images that
+            it does not list as absent.
         DigestMismatchError: a member is not what the metadata says; names it.
     """
     signer: list[tuple[PublicKey, Digest]] = []
@@ -109,8 +109,7 @@ def verify_bundle(
     progress.on_start(f"verify {source.name}", source.size)
     try:
         verified = verify_archive(source, check_signature, check_policy, progress)
-        if metadata[0].base:
-            _check_differential(verified, metadata[0])
+        _check_images(verified, metadata[0])
     except PetraError as error:
         error.name(f"bundle {source.name}")
         if signer:
@@ -120,8 +119,9 @@ def verify_bundle(
     return VerifiedBundle(verified, metadata[0], signer[0][0])
 
 
-def _check_differential(verified: Verified, metadata: Metadata) -> None:
-    from petra.archive.members import LOCK  # noqa: PLC0415  # whole bundles need none of it here
+def _check_images(verified: Verified, metadata: Metadata) -> None:
+    """Refuse a bundle that lacks a blob of its images, unless it is differential and says so."""
+    from petra.archive.members import LOCK  # noqa: PLC0415  # start-up time
     from petra.bundle.differential import check_blobs  # noqa: PLC0415  # as above
     from petra.bundle.lock import load_lock  # noqa: PLC0415  # as above
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias
 
 from petra.archive import members
 from petra.archive.target import ArchiveTarget
-from petra.bundle.differential import absent_layers, check_blobs
+from petra.bundle.differential import absent_layers
 from petra.bundle.lock import load_lock
 from petra.errors import FormatError
 
@@ -64,17 +64,14 @@ class OpenBundle:
         """Return `verified`, opened for loading.
 
         Raises:
-            FormatError: its index or its lock is malformed, or it lacks a blob that it does not
-                list as absent.
+            FormatError: its index or its lock is malformed.
         """
         reader = verified.archive.reader
-        lock = load_lock(reader.read(members.LOCK), where=members.LOCK, error=FormatError)
-        check_blobs(verified.metadata, lock)
         return cls(
             reader=reader,
             archive=ArchiveTarget(reader),
             metadata=verified.metadata,
-            lock=lock,
+            lock=load_lock(reader.read(members.LOCK), where=members.LOCK, error=FormatError),
             digest=verified.archive.digest,
             signer=verified.key.fingerprint,
         )
