@@ -22,6 +22,7 @@ from petra.transfer.guard import walk
 from petra.transfer.guard.filters import Outer
 from petra.transfer.guard.pipeline import FILTERS, LintVerdict, lint
 from petra.transfer.guard.profile import SHIPPED, Profile, load_profile
+from petra.transfer.guard.stop import StopError
 from tests.support.charts import chart
 from tests.support.guarded import One, blob, good, pack, plain, sums, write
 
@@ -109,6 +110,63 @@ _BOMB = blob(gzip.compress(bytes(40_000_000), mtime=0))
 _ZSTD_BOMB = blob(zstandard.compress(bytes(40_000_000)))
 _HARMFUL = chart(more={"bin/tool": b"\x7fELF\x02\x01\x01"})
 
+
+def _changed(place: int, data: bytes) -> Callable[[Path], Path]:
+    """Return what writes a good archive with some bytes of its first header changed."""
+
+    def make(folder: Path) -> Path:
+        whole = good()
+        archive = bytearray(plain([*whole, sums(whole)]))
+        archive[place : place + len(data)] = data
+        header = archive[: tarfile.BLOCKSIZE]
+        header[148:156] = b" " * 8
+        archive[148:156] = b"%06o\0 " % sum(header)
+        return pack(folder / "app-1.0.tar.gz", bytes(archive))
+
+    return make
+
+
+def _before(*headers: bytes) -> Callable[[Path], Path]:
+    """Return what writes a good archive with `headers` before its first member."""
+
+    def make(folder: Path) -> Path:
+        whole = good()
+        return pack(folder / "app-1.0.tar.gz", b"".join((*headers, plain([*whole, sums(whole)]))))
+
+    return make
+
+
+def _header(kind: bytes, data: bytes, size: int | None = None) -> bytes:
+    info = tarfile.TarInfo("header")
+    info.type, info.mode, info.size = kind, 0o644, len(data) if size is None else size
+    return info.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+
+
+def _records(**records: str) -> bytes:
+    """Return the pax records of a sparse file."""
+    lines = (f"GNU.sparse.{name}={value}\n" for name, value in records.items())
+    return "".join(f"{len(line) + 3} {line}" for line in lines).encode()
+
+
+def _zstd(change: Callable[[bytes], bytes]) -> Callable[[Path], Path]:
+    """Return what writes a good archive, with a checksum at its end, whose bytes are changed."""
+
+    def make(folder: Path) -> Path:
+        whole = good()
+        archive = plain([*whole, sums(whole)]) + bytes(1_000_000)  # in blocks of their own
+        data = zstandard.ZstdCompressor(write_checksum=True).compress(archive)
+        (folder / "app-1.0.tar.zst").write_bytes(change(data))
+        return folder / "app-1.0.tar.zst"
+
+    return make
+
+
+def _skippable(magic: int, data: bytes) -> bytes:
+    return magic.to_bytes(4, "little") + len(data).to_bytes(4, "little") + data
+
+
+_HOLES = _records(major="1", minor="0", name="a")
+_LONG_MAP = b"%d\n" % 10**6 + b"1\n" * 10**6
 CASES = [
     Case("file-names", _with(name="app_1.0.tar.gz"), "app_1.0.tar.gz"),
     Case("file-names", _with(), "notes (1).txt", beside=(Outer("notes (1).txt", 3),)),
@@ -128,6 +186,21 @@ CASES = [
     Case("member-size", _with(One("platform/big.txt", b"x" * 5000)), "platform/big.txt", _wide(members={"maxBytes": 4000})),
     Case("headers", _with(One("platform/a.txt", b"", {"pax_headers": {"comment": "hidden"}})), "comment"),
     Case("headers", _with(One("platform/a.txt", b"", {"pax_headers": {"comment": "x" * 70_000}})), "too long"),
+    Case("headers", _before(*[_header(tarfile.XHDTYPE, b"")] * 2000), "in a row"),
+    Case("headers", _before(_header(tarfile.GNUTYPE_LONGNAME, b"a.txt\0")), "GNU tar's own"),
+    Case("headers", _before(_header(tarfile.GNUTYPE_SPARSE, b"")), "GNU tar's own"),
+    Case("headers", _before(_header(tarfile.XHDTYPE, _HOLES), _header(tarfile.REGTYPE, _LONG_MAP)), "too long"),
+    Case("headers", _changed(20, b"hidden"), "hidden in a header"),
+    Case("headers", _changed(505, b"hidden"), "hidden in a header"),
+    Case("headers", _changed(257, b"ustar  \0"), "no ustar header"),
+    Case("regular-files", _before(_header(tarfile.XHDTYPE, _records(size="1")), _header(tarfile.REGTYPE, b"")), "a sparse file"),
+    Case("container", _changed(1000, b"hidden"), "hidden in the padding"),
+    Case("container", _before(_header(tarfile.XHDTYPE, b"9" * 90 + b" a=b\n")), "cannot be read"),
+    Case("container", _zstd(lambda data: data[:-4]), "breaks off"),
+    Case("container", _zstd(lambda data: data + _skippable(0x184D2A50, b"hidden")), "no content"),
+    Case("container", _zstd(lambda data: data + _skippable(0x184D2A5E, b"x" * 1000)), "seek table too long"),
+    Case("container", _zstd(lambda data: data + _skippable(0x184D2A5E, b"") + zstandard.compress(b"")), "no content"),
+    Case("encoding", _with(One("platform/a.txt", b"a" * 600 + b"\x1b[2J")), "byte 600"),
     Case("regular-files", _with(_link(tarfile.SYMTYPE)), "symbolic link"),
     Case("regular-files", _with(_link(tarfile.LNKTYPE)), "hard link"),
     Case("regular-files", _with(_link(tarfile.CHRTYPE)), "character device"),
@@ -196,10 +269,26 @@ def test_a_walk_that_ends_early_leaves_no_filter_passed(tmp_path: Path) -> None:
 def test_a_bomb_is_not_expanded_far(tmp_path: Path) -> None:
     seen: list[int] = []
     path = pack(tmp_path / "bomb.tar.gz", plain([One("other/zeros", bytes(200_000_000))]))
-    with FileSource(path) as source, pytest.raises(walk.StopError):
+    with FileSource(path) as source, pytest.raises(StopError):
         for _ in walk.walk(source, _wide().spec.expansion, seen.append):
             pass
     assert sum(seen) <= path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "filters"),
+    [
+        ("platform/a.txt", b"#" * 100_000, ["encoding"]),
+        ("platform/a.yaml", b"a: &x 1\n#" + b"#" * 100_000, ["encoding", "yaml"]),
+        ("scan/a.json", b'{"a":1,"a":2' + b" " * 100_000 + b"}", ["encoding", "json"]),
+    ],
+)
+def test_what_is_too_large_to_be_looked_into_does_not_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes, filters: list[str]
+) -> None:
+    monkeypatch.setattr(walk, "WHOLE_LIMIT", 90_000)
+    path = write(tmp_path / "app-1.0.tar.gz", good(One(name, data)))
+    assert _refusing(_check(path)) == filters
 
 
 def test_findings_beyond_the_first_are_counted(tmp_path: Path) -> None:

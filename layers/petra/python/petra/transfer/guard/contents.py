@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,8 @@ _BLOBS: Final = "blobs/sha256/"
 _CHARTS: Final = "charts/"
 _SUMS: Final = "SHA256SUMS"
 _TEXT: Final = ("json", "yaml", "text")
+#: What stands in no text: all control characters but tab, line feed, form feed, carriage return.
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -76,16 +79,21 @@ class Expansion(Filter):
 
 
 class Encoding(Filter):
-    """Text is UTF-8 in one normal form, without a byte order mark."""
+    """Text is UTF-8 in one normal form, without byte order mark and control characters."""
 
     name = "encoding"
-    rule = "text in UTF-8, normal form C, without byte order mark"
+    rule = "text in UTF-8, normal form C, without byte order mark and control characters"
 
     def entry(self, entry: Entry) -> None:
         """Decode text."""
-        if entry.kind not in _TEXT or entry.name.startswith(_BLOBS) or entry.data is None:
+        if entry.kind not in _TEXT or entry.name.startswith(_BLOBS):
             return
         self.checked += 1
+        if entry.data is None:
+            self.refuse(entry.name, "text too large to be looked into", found=entry.size)
+            return
+        if control := _CONTROL.search(entry.data):
+            self.refuse(entry.name, "a control character", found=f"byte {control.start()}")
         try:
             text = entry.data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -105,11 +113,16 @@ class StrictJSON(Filter):
 
     def entry(self, entry: Entry) -> None:
         """Parse what is JSON by its bytes; blobs too, since manifests are read by clusters."""
-        if entry.kind != "json" or not _is_text(entry):
+        if entry.kind != "json":
             return
         self.checked += 1
+        if entry.data is None:
+            self.refuse(entry.name, "JSON too large to be looked into", found=entry.size)
+            return
+        if not _is_text(entry.data):
+            return
         try:
-            load_json(entry.data or b"", where=entry.name)
+            load_json(entry.data, where=entry.name)
         except PetraError as error:
             self.refuse(error.where or entry.name, error.message)
 
@@ -122,11 +135,16 @@ class StrictYAML(Filter):
 
     def entry(self, entry: Entry) -> None:
         """Parse what is YAML by its name and bytes."""
-        if entry.kind != "yaml" or not _is_text(entry):
+        if entry.kind != "yaml":
             return
         self.checked += 1
+        if entry.data is None:
+            self.refuse(entry.name, "YAML too large to be looked into", found=entry.size)
+            return
+        if not _is_text(entry.data):
+            return
         try:
-            load_all_yaml(entry.data or b"", where=entry.name)
+            load_all_yaml(entry.data, where=entry.name)
         except PetraError as error:
             self.refuse(error.where or entry.name, error.message, found=error.found)
 
@@ -206,12 +224,10 @@ def _listed(data: bytes) -> dict[str, str]:
     return {name: digest for digest, _, name in lines if name}
 
 
-def _is_text(entry: Entry) -> bool:
-    """Say whether `entry` is here whole and UTF-8; the filter on encoding tells of others."""
-    if entry.data is None:
-        return False
+def _is_text(data: bytes) -> bool:
+    """Say whether `data` is UTF-8; the filter on encoding tells of others."""
     try:
-        entry.data.decode("utf-8")
+        data.decode("utf-8")
     except UnicodeDecodeError:
         return False
     return True

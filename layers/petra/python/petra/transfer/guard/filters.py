@@ -11,7 +11,7 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from petra.transfer.guard.walk import StopError
+from petra.transfer.guard.stop import StopError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

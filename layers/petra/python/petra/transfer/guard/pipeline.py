@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from petra.errors import PolicyError
 from petra.transfer.guard import contents, filters
 from petra.transfer.guard.filters import Filter, Finding, Outer
-from petra.transfer.guard.walk import StopError, form_of, walk
+from petra.transfer.guard.stop import StopError
+from petra.transfer.guard.walk import form_of, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import zstandard
 
 from petra.content.digest import Digest, Hasher
+from petra.transfer.guard.frames import Frames
+from petra.transfer.guard.headers import HEADERS_LIMIT, header_reader
 from petra.transfer.guard.kinds import HEAD_SIZE, kind_of
+from petra.transfer.guard.stop import StopError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,41 +35,12 @@ WHOLE_LIMIT: Final = 64 * 1024 * 1024
 RATIO_FREE: Final = 16 * 1024 * 1024
 #: k3s and zstd itself go no further by default; a larger window is memory that the sender chooses.
 _WINDOW: Final = 128 * 1024 * 1024
-#: Headers that carry names and records for the member after them, and the most that they may hold.
-_LONG: Final = (
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+#: What the readers say of bytes that they do not understand.
+_UNREADABLE: Final = (
+    *(tarfile.TarError, zlib.error, zstandard.ZstdError),
+    *(EOFError, ValueError, OverflowError),
 )
-_LONG_LIMIT: Final = 64 * 1024
 _FORMS: Final = {b"\x1f\x8b": "tar.gz", b"\x28\xb5": "tar.zst"}
-
-
-class StopError(Exception):
-    """The walk can go no further.
-
-    Args:
-        filter_name: the filter whose finding this is.
-        message: what is wrong.
-        where: the member, or None for the file.
-        expected: what should have been there.
-        found: what was there.
-    """
-
-    def __init__(
-        self,
-        filter_name: str,
-        message: str,
-        *,
-        where: str | None = None,
-        expected: object = None,
-        found: object = None,
-    ) -> None:
-        super().__init__(message)
-        self.filter_name = filter_name
-        self.message = message
-        self.where = where
-        self.expected = expected
-        self.found = found
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,33 +108,46 @@ def walk(
     ended: list[bool] = []
     stream: Any = plain  # tarfile asks no more of a stream than read(int)
     try:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_tar_info(ended)) as archive:
-            for info in archive:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=header_reader(ended)) as archive:
+            for info in _members(archive, plain):
                 yield _entry(archive, info, rules)
+                _check_padding(archive, info)
             rest: Any = archive.fileobj  # tarfile's own stream, with what it read ahead
             _check_end(rest, raw, whole=bool(ended))
-    except (tarfile.TarError, zlib.error, zstandard.ZstdError, EOFError, ValueError) as error:
+    except _UNREADABLE as error:
         raise StopError("container", f"the archive cannot be read: {error}") from None
 
 
-def _tar_info(ended: list[bool]) -> type[tarfile.TarInfo]:
-    """Return a class that notes the block of zeros that ends an archive; tarfile does not tell."""
+def _members(archive: tarfile.TarFile, plain: _Bounded) -> Iterator[tarfile.TarInfo]:
+    """Yield each header. Between two of them tarfile reads headers alone, and few bytes of those.
 
-    class Info(tarfile.TarInfo):
-        @classmethod
-        def frombuf(cls, buf: Any, encoding: Any, errors: str) -> Any:
-            if buf == bytes(tarfile.BLOCKSIZE):
-                ended.append(True)
-            info = super().frombuf(buf, encoding, errors)
-            if info.type in _LONG and info.size > _LONG_LIMIT:  # tarfile would read it whole
-                raise StopError("headers", "a header that is too long", found=info.size)
-            return info
+    Without this bound a list of holes or a row of headers fills memory before anybody sees it.
+    """
+    while True:
+        plain.allow(HEADERS_LIMIT)
+        info = archive.next()
+        plain.allow(None)
+        if info is None:
+            return
+        if info.issparse():
+            raise StopError("regular-files", "not a regular file", found="a sparse file")
+        yield info
+        archive.members.clear()  # type: ignore[attr-defined]  # it would keep every header
 
-    return Info
+
+def _check_padding(archive: tarfile.TarFile, info: tarfile.TarInfo) -> None:
+    """Refuse data in the padding behind a member, where no reader of members looks."""
+    rest: Any = archive.fileobj
+    if _has_content(info) and rest.read(-info.size % tarfile.BLOCKSIZE).strip(b"\0"):
+        raise StopError("container", "data is hidden in the padding of a member", where=info.name)
+
+
+def _has_content(info: tarfile.TarInfo) -> bool:
+    return info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
 
 
 def _entry(archive: tarfile.TarFile, info: tarfile.TarInfo, rules: ExpansionRules) -> Entry:
-    content = archive.extractfile(info) if info.isreg() else io.BytesIO()
+    content = archive.extractfile(info) if _has_content(info) else io.BytesIO()
     tee = _Tee(content or io.BytesIO(), keep=info.size <= WHOLE_LIMIT)
     head = tee.peek()
     layer = info.name.startswith("blobs/") and kind_of(info.name, head) in ("gzip", "zstd")
@@ -213,6 +200,8 @@ def _check_end(rest: _Readable, raw: _Raw, *, whole: bool) -> None:
     while part := rest.read(PIECE):
         if part.strip(b"\0"):
             raise StopError("container", "data follows the end of the archive")
+    if not raw.ends_well():
+        raise StopError("container", "the zstd stream breaks off")
     if raw.left():
         raise StopError(
             "container",
@@ -226,7 +215,7 @@ def _expanded(raw: _Raw, form: str) -> _Readable:
     if form == "tar.gz":
         return _GzipMember(raw)
     if form == "tar.zst":
-        return _zstd(raw)
+        return _zstd(raw.watched(Frames()))
     raise StopError("container", "the file is neither gzip nor zstd", expected="tar.gz or tar.zst")
 
 
@@ -241,8 +230,17 @@ class _Raw:
     def __init__(self, source: Source, on_progress: Callable[[int], None]) -> None:
         self._source = source
         self._on_progress = on_progress
-        self._unused = b""
+        self._frames: Frames | None = None
         self.offset = 0
+
+    def watched(self, frames: Frames) -> _Raw:
+        """Show every byte to `frames` too."""
+        self._frames = frames
+        return self
+
+    def ends_well(self) -> bool:
+        """Say whether what was read ends where a frame does; gzip's own reader sees to it."""
+        return self._frames is None or self._frames.whole
 
     def read(self, size: int = -1) -> bytes:
         count = min(PIECE if size < 0 else size, self._source.size - self.offset)
@@ -250,6 +248,8 @@ class _Raw:
         self._source.read_into(self.offset, memoryview(data))
         self.offset += count
         self._on_progress(count)
+        if self._frames:
+            self._frames.feed(data)
         return bytes(data)
 
     def give_back(self, count: int) -> None:
@@ -289,10 +289,17 @@ class _Bounded:
         self._raw = raw
         self._rules = rules
         self._count = 0
+        self._allowed: int | None = HEADERS_LIMIT  # tarfile reads the first one when it is made
+
+    def allow(self, count: int | None) -> None:
+        """Bound what may be read from now on, until told otherwise; None for no bound."""
+        self._allowed = None if count is None else self._count + count
 
     def read(self, size: int) -> bytes:
         data = self._plain.read(min(size, PIECE))
         self._count += len(data)
+        if self._allowed is not None and self._count > self._allowed:
+            raise StopError("headers", "headers that are too long")
         limit = max(RATIO_FREE, self._raw.offset * self._rules.max_ratio)
         if self._count > min(limit, self._rules.max_bytes):
             raise StopError(
