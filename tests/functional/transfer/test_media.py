@@ -22,6 +22,7 @@ NAME = "shop-1.4.0.tar.zst"
 MOUNTS = """\
 21 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 40 21 8:1 / /media/usb\\040stick rw,relatime shared:5 - vfat /dev/sda1 rw
+42 21 8:3 / /media/Datenträger rw,relatime - vfat /dev/sdb1 rw
 41 40 8:2 / /media/usb\\040stick/big rw - exfat /dev/sda2 rw
 """
 
@@ -173,6 +174,7 @@ def test_what_the_medium_gives_back_is_compared(tmp_path: Path) -> None:
         ("/media/usb stick/big", None),
         ("/home", None),
         ("/media/usb stick", 2**32 - 1),
+        ("/media/Datenträger", 2**32 - 1),
     ],
 )
 def test_a_file_systems_limit_is_known_by_its_mount(folder: str, limit: int | None) -> None:
@@ -191,3 +193,16 @@ def test_a_chunk_that_cannot_be_read_is_rebuilt(
     chunk.chmod(0)
     value = _receive(run, medium, "--to", tmp_path / "inbox").json["received"][0]
     assert (value["unread"], value["rebuilt"]) == ([chunk.name],) * 2
+
+
+def test_a_link_on_a_medium_hands_out_nothing_of_this_side(
+    run: Run, bundle: Path, medium: Path, tmp_path: Path
+) -> None:
+    more = ("--max-size", "20KiB", "--sign-key", "ours.key")
+    _media(run, bundle, medium, *more)
+    (tmp_path / "secret").write_text("of this side")
+    (medium / "shop-1.4.0" / "notes.txt").symlink_to(tmp_path / "secret")
+    (medium / "linked").symlink_to(medium / "shop-1.4.0", target_is_directory=True)
+    assert len(_receive(run, medium, "--to", tmp_path / "inbox").json["received"]) == 1
+    assert "notes.txt" not in names(tmp_path / "inbox" / "shop-1.4.0")
+    assert "README.txt" in names(tmp_path / "inbox" / "shop-1.4.0")

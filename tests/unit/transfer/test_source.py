@@ -165,3 +165,13 @@ def test_a_folder_whose_name_is_taken_by_a_file(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         ChunkSink("b.tar.zst", 1, ChunkOptions(tmp_path / "c", 100))
     assert (tmp_path / "c").read_text() == "a file"
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.json.sig", "b.tar.zst.0001-of-0002"])
+def test_a_pipe_in_a_folder_hangs_nobody(tmp_path: Path, name: str) -> None:
+    folder = cut(tmp_path, 640)
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(StorageError, match="regular file") as caught:
+        ChunkSource(open_folder(folder, [signer(OURS).public_key]))
+    assert caught.value.where == str(folder / name)

@@ -7,6 +7,7 @@ goes by the name again. Format, section 5.
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Protocol, Self
 
 from petra.errors import FormatError, NotFoundError, StorageError
@@ -52,14 +53,15 @@ class FileSource:
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         try:
-            self._fd: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # Without O_NONBLOCK a pipe that someone put there would hang us.
+            self._fd: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
             raise NotFoundError("no such file", where=self.name, hint="check the path") from None
         except OSError as error:
             raise self._unreadable(error) from None
         status = os.fstat(self._fd)
         self.size = status.st_size
-        if not os.path.isfile(path):  # noqa: PTH113  # follows links, as open did
+        if not stat.S_ISREG(status.st_mode):
             self.close()
             raise StorageError("not a regular file", where=self.name, hint="give the bundle's file")
 

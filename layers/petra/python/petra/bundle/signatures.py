@@ -237,14 +237,16 @@ def read_signatures(file: Path, named: Path | None = None) -> tuple[bytes | None
 
 
 def _read(path: Path) -> bytes | None:
+    from petra.oci._files import FileStream  # noqa: PLC0415  # few need it
+
     try:
-        with path.open("rb") as file:
+        with FileStream.open(path) as file:
             data = file.read(BUNDLE_LIMIT + 1)
-    except FileNotFoundError:
+    except NotFoundError:
         return None
-    except OSError as error:
+    except StorageError as error:
         raise StorageError(
-            "signature file cannot be read", where=str(path), found=error.strerror
+            "signature file cannot be read", where=str(path), found=error.found or error.message
         ) from None
     if len(data) > BUNDLE_LIMIT:
         raise SignatureError(

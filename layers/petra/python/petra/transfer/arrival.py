@@ -48,9 +48,8 @@ def find_arrivals(folder: Path) -> list[Arrival]:
         StorageError: it cannot be read.
     """
     try:
-        below = sorted(path for path in folder.iterdir() if path.is_dir())
         found = _in_folder(folder) or [
-            one for path in below if not path.name.startswith(".") for one in _in_folder(path)
+            one for path in folders_below(folder) for one in _in_folder(path)
         ]
     except FileNotFoundError:
         raise NotFoundError("no such folder", where=str(folder)) from None
@@ -67,7 +66,7 @@ def find_arrivals(folder: Path) -> list[Arrival]:
 
 
 def _in_folder(folder: Path) -> list[Arrival]:
-    files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    files = files_in(folder)
     if MANIFEST in files:
         return [Arrival(folder, files, in_chunks=True)]
     return [
@@ -75,6 +74,22 @@ def _in_folder(folder: Path) -> list[Arrival]:
         for bundle, parts in by_bundle(files.values()).items()
         if MANIFEST in parts or (bundle in parts and is_signed(bundle, parts))
     ]
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """Return the regular files in a folder by name, in order.
+
+    Links are passed over: one on a medium leads to what lies on this side, which is not the
+    sender's to hand out.
+    """
+    found = sorted(folder.iterdir())
+    return {path.name: path for path in found if path.is_file() and not path.is_symlink()}
+
+
+def folders_below(folder: Path) -> list[Path]:
+    """Return the folders in a folder, in order, but for hidden ones and links."""
+    found = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def by_bundle(files: Iterable[Path]) -> dict[str, dict[str, Path]]:

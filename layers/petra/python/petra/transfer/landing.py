@@ -17,7 +17,7 @@ from petra.bundle.provenance import PROVENANCE_SUFFIX
 from petra.bundle.signatures import hash_source, read_signatures
 from petra.content.digest import Digest
 from petra.errors import ChunksError, NotFoundError, PetraError, StorageError
-from petra.transfer.arrival import Arrival, by_bundle, is_signed
+from petra.transfer.arrival import Arrival, by_bundle, files_in, folders_below, is_signed
 from petra.transfer.names import MANIFEST, wire_name
 from petra.transfer.restore import beyond_parity
 from petra.transfer.source import read_manifest
@@ -130,8 +130,7 @@ class Landing:
             raise StorageError(f"cannot read: {error.strerror}", where=str(where)) from None
 
     def _folders(self) -> list[Path]:
-        below = sorted(path for path in self._folder.iterdir() if path.is_dir())
-        return [self._folder, *(path for path in below if not path.name.startswith("."))]
+        return [self._folder, *folders_below(self._folder)]
 
     def _incoming(self, path: Path, parts: Mapping[str, Path]) -> Incoming:
         stamps = {name: stamp for name, each in parts.items() if (stamp := self._stamp(each))}
@@ -227,7 +226,7 @@ class Landing:
 
 def _sets(folder: Path) -> Iterator[tuple[Path, dict[str, Path]]]:
     """Yield the bundles of which something is in a folder, and their files."""
-    files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    files = files_in(folder)
     sets = by_bundle(path for name, path in files.items() if not name.startswith("."))
     plain = {name: path for name, path in files.items() if name.startswith(f"{MANIFEST}")}
     if len(sets) == 1:  # a chunk folder as it is: the manifest is that of the only bundle

@@ -8,6 +8,7 @@ folder gets its name in one step.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from petra.transfer.shipment import ShippedFile
 
 SUMS: Final = "SHA256SUMS"
+#: How the kernel writes spaces and the like in names.
+_ESCAPE: Final = re.compile(r"\\([0-7]{3})")
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 #: The largest file of file systems that have a small limit, by the kernel's name for them.
 _LIMITS: Final = {"vfat": PRESETS["fat32"], "msdos": PRESETS["fat32"]}
@@ -60,12 +63,14 @@ def file_limit(folder: Path, mounts: str | None = None) -> int | None:
     Source: proc_pid_mountinfo(5).
     """
     if mounts is None:
-        mounts = _MOUNTS.read_text(errors="replace") if _MOUNTS.is_file() else ""
+        mounts = _MOUNTS.read_text("utf-8", "surrogateescape") if _MOUNTS.is_file() else ""
     place, best, kind = folder.absolute().resolve(), Path(), ""
     for line in mounts.splitlines():
         fields = line.split(" ")
         separator = fields.index("-") if "-" in fields else 0
-        mount = Path(fields[4].encode().decode("unicode_escape")) if separator else Path()
+        mount = (
+            Path(_ESCAPE.sub(lambda one: chr(int(one[1], 8)), fields[4])) if separator else Path()
+        )
         if place.is_relative_to(mount) and len(mount.parts) >= len(best.parts):
             best, kind = mount, fields[separator + 1]
     return _LIMITS.get(kind)

@@ -18,6 +18,7 @@ from petra.errors import (
     NotFoundError,
     StorageError,
 )
+from petra.oci._files import FileStream
 from petra.transfer.manifest import ChunkManifest, load_manifest
 from petra.transfer.names import MANIFEST, belongs_to_chunks
 from petra.trust.blob import verify_blob_by_any
@@ -89,17 +90,15 @@ def read_manifest(file: Path, keys: Sequence[PublicKey] | None = None) -> ChunkF
         FormatError: it is malformed.
     """
     try:
-        with file.open("rb") as stream:
+        with FileStream.open(file) as stream:
             data = stream.read(DOCUMENT_LIMIT + 1)
-    except FileNotFoundError:
+    except NotFoundError:
         raise NotFoundError(
             "not a chunk folder: it has no manifest.json",
             where=str(file.parent),
             hint="give the bundle's file or its chunk folder; the manifest is written last, so a "
             "folder without one was never finished or has not all arrived",
         ) from None
-    except OSError as error:
-        raise StorageError(f"cannot read: {error.strerror}", where=str(file)) from None
     digest = Digest.of(data)
     key = _check_signature(file, digest, keys) if keys is not None else None
     return ChunkFolder(file.parent, load_manifest(data, where=str(file)), digest, key)
