@@ -11,10 +11,23 @@ import pytest
 
 from petra.content.digest import Digest
 from petra.errors import PolicyError, SettingError, SignatureError
+from petra.trust.bundled import leaf_of, verify_bundle
+from petra.trust.certificate import load_leaf
+from petra.trust.dsse import Envelope
 from petra.trust.keyless import CHAINGUARD, Identity, KeylessPolicy, catalogue
 from petra.trust.policy import AllOf, AnyOf, KeyPolicy, key_policy
+from petra.trust.sigstore import parse_sigstore_bundle
 from tests.support import signing
-from tests.support.fake_sigstore import DAY, IDENTITY, ISSUER, LOG, TIME, leaf, trusted_root
+from tests.support.fake_sigstore import (
+    DAY,
+    IDENTITY,
+    ISSUER,
+    LOG,
+    TIME,
+    leaf,
+    profiled,
+    trusted_root,
+)
 from tests.support.keyless import FORMS, SUBJECT, Form, make
 from tests.support.keyless_case import BY_MAIL, SIGNER, Case
 from tests.support.keyless_cases import CASES
@@ -285,3 +298,20 @@ def test_no_flip_in_a_bundle_changes_what_is_proven() -> None:
         except SignatureError:
             continue
         assert found.certified == right.certified
+
+
+@pytest.mark.parametrize("part", ["certificate", "payload", "payload type"])
+def test_what_sigstore_read_is_what_is_used(part: str) -> None:
+    (data,) = make("bundle").payloads.values()
+    bundle = parse_sigstore_bundle(data, where=WHERE)
+    envelope, ours = bundle.content, leaf_of(bundle, where=WHERE)
+    assert isinstance(envelope, Envelope)
+    assert verify_bundle(data, ours, envelope, POLICY).identity == IDENTITY
+    if part == "certificate":
+        ours = load_leaf(profiled(stamped=TIME).der, where=WHERE)
+    elif part == "payload":
+        envelope = replace(envelope, payload=b"{}")
+    else:
+        envelope = replace(envelope, payload_type="text/plain")
+    with pytest.raises(SignatureError, match="two readers"):
+        verify_bundle(data, ours, envelope, POLICY)

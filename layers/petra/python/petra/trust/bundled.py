@@ -10,7 +10,9 @@ trusted root, and opens no connection. It leaves out, and :func:`verify_bundle` 
    the periods of keys;
 2. every step of ``check_certificate``, so that the periods of authorities and certificate logs
    count too, the path ends at the root's root, and the identity is read the same way in both forms;
-3. that the time is one that certainly was verified (:func:`_time`): where several timestamps stand
+3. that it read the same certificate and payload as will be used: it also takes members under
+   other names (``verification_material``) than the bundle's format has (:func:`_verified`);
+4. that the time is one that certainly was verified (:func:`_time`): where several timestamps stand
    in a bundle, one good one is enough for sigstore-python, and it does not say which.
 
 Importing this does not load sigstore; verifying does, which takes longer than verifying itself.
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from sigstore.verify import Verifier
 
     from petra.trust.certificate import Leaf
+    from petra.trust.dsse import Envelope
     from petra.trust.identity import Identity
     from petra.trust.keyless import KeylessPolicy
     from petra.trust.root import TrustedRoot
@@ -65,18 +68,19 @@ def log_entry_of(bundle: SigstoreBundle) -> dict[str, Any]:
     return entries[0]
 
 
-def verify_bundle(data: bytes, leaf: Leaf, policy: KeylessPolicy) -> Certified:
+def verify_bundle(data: bytes, leaf: Leaf, envelope: Envelope, policy: KeylessPolicy) -> Certified:
     """Verify the one signature of a bundle's envelope, all but what the envelope says.
 
     Args:
         data: the bundle, a JSON document.
-        leaf: its certificate.
+        leaf: its certificate, as it will be used.
+        envelope: its envelope, as it will be used.
         policy: what to verify against; its age is the caller's to check.
 
     Raises:
         SignatureError: a step failed.
     """
-    parsed = _verified(data, policy)
+    parsed = _verified(data, leaf, envelope, policy)
     entry = parsed.log_entry._inner  # noqa: SLF001  # has no public accessor for id and index
     time = _time(parsed)
     pinned_log(policy.root, entry.log_id.key_id, time)
@@ -92,19 +96,24 @@ def verify_bundle(data: bytes, leaf: Leaf, policy: KeylessPolicy) -> Certified:
     )
 
 
-def _verified(data: bytes, policy: KeylessPolicy) -> Bundle:
-    """Return the bundle if sigstore-python is content with it."""
+def _verified(data: bytes, leaf: Leaf, envelope: Envelope, policy: KeylessPolicy) -> Bundle:
+    """Return the bundle if sigstore-python is content with it, and read the same in it as we."""
     from sigstore.models import Bundle  # noqa: PLC0415  # takes half a second
 
     verifier = _verifier(policy.root)
     try:
         bundle = Bundle.from_json(data)
-        verifier.verify_dsse(bundle, _Exactly(policy.identities))
+        read = verifier.verify_dsse(bundle, _Exactly(policy.identities))
     except SignatureError:
         raise
     except Exception as error:  # noqa: BLE001  # whatever hostile bytes make it raise is a no
         reason = " ".join(str(error).split())[:200]
         raise SignatureError(f"Sigstore bundle does not verify: {reason}") from None
+    if (bundle.signing_certificate, *read) != (
+        *(leaf.certificate, envelope.payload_type),
+        envelope.payload,
+    ):
+        raise SignatureError("Sigstore bundle that two readers understand differently")
     return bundle
 
 

@@ -153,7 +153,7 @@ class KeylessSigners:
             logged = Logged(leaf, signature, envelope.payload, is_envelope=True)
             _check_signature(leaf, signature, envelope.signed)
             return self._proof(entry, logged, where=where)
-        verified = verify_bundle(data, leaf, self.policy)
+        verified = verify_bundle(data, leaf, envelope, self.policy)
         _check_age(verified.time, self.policy)
         return Proof(leaf.key.fingerprint, verified)
 
