@@ -214,6 +214,8 @@ def test_sarif_results_that_say_all_is_well_are_no_findings(
         (sarif(results=[{"message": {}}]), "not a usable id"),
         (sarif(**rule(properties={"security-severity": "bad"})), "security-severity"),
         (sarif(**rule(properties={"security-severity": "nan"})), "security-severity"),
+        (sarif(**rule(properties={"security-severity": 10**400})), "security-severity"),
+        (sarif(results=[{"ruleId": "CVE-1", "kind": {}}]), "kind"),
         (sarif(**rule(help={"text": 1})), "help"),
         (cyclonedx(vulnerabilities=None), "no report of a scan"),
         (cyclonedx(metadata={}), "who scanned"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,13 @@ from petra.errors import PolicyError, SettingError, SignatureError
 from petra.trust.bundled import leaf_of, verify_bundle
 from petra.trust.certificate import load_leaf
 from petra.trust.dsse import Envelope
-from petra.trust.keyless import CHAINGUARD, Identity, KeylessPolicy, catalogue
+from petra.trust.keyless import (
+    CERTIFICATE_ANNOTATION,
+    CHAINGUARD,
+    Identity,
+    KeylessPolicy,
+    catalogue,
+)
 from petra.trust.policy import AllOf, AnyOf, KeyPolicy, key_policy
 from petra.trust.sigstore import parse_sigstore_bundle
 from tests.support import signing
@@ -298,6 +305,32 @@ def test_no_flip_in_a_bundle_changes_what_is_proven() -> None:
         except SignatureError:
             continue
         assert found.certified == right.certified
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x55"),  # a version that there is not
+        (b"\x55\x1d\x0f", b"\x55\x1d\x11"),  # two subject alternative names
+        (b"\x0c\x10sigstore", b"\x0c\x10\xffigstore"),  # an issuer that is no UTF-8
+        (b"\x0c\x10sigstore", b"\x03\x10sigstore"),  # an issuer that is no text
+    ],
+)
+@pytest.mark.parametrize("form", ["tag", "bundle"])
+def test_a_damaged_certificate_does_not_hide_a_good_signature(
+    form: Form, good: bytes, bad: bytes
+) -> None:
+    der = leaf().der
+    assert good in der
+    raw = b64encode(der.replace(good, bad, 1)).decode()
+    pem = f"-----BEGIN CERTIFICATE-----\n{raw}\n-----END CERTIFICATE-----\n"
+    damaged = (
+        make(form, annotations={CERTIFICATE_ANNOTATION: pem})
+        if form == "tag"
+        else make(form, material={"certificate": {"rawBytes": raw}})
+    )
+    refuse(POLICY, form, damaged, "certificate is unusable")
+    assert vouched(POLICY, form, damaged, make(form))[0].certified.identity == IDENTITY
 
 
 @pytest.mark.parametrize("part", ["certificate", "payload", "payload type"])

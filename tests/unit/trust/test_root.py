@@ -101,6 +101,7 @@ def test_a_root_that_lacks_a_part_is_refused(key: str) -> None:
         (("tlogs", 0, "publicKey", "validFor"), {}),
         (("tlogs", 0, "publicKey", "validFor"), {"start": "2021-01-12T11:53:27"}),
         (("tlogs", 0, "publicKey", "validFor"), {"start": "once"}),
+        (("tlogs", 0, "publicKey", "validFor"), {"start": "9999-12-31T23:59:59-23:59"}),
         (("ctlogs", 0, "publicKey", "rawBytes"), "not base64"),
         (("certificateAuthorities", 0, "certChain", "certificates"), []),
         (("certificateAuthorities", 0, "validFor"), None),

@@ -58,7 +58,7 @@ def read_sarif(document: dict[str, Any], where: str) -> Stated:
     results = [
         one
         for one in fields.objects(run, "results", where)
-        if one.get("kind", "fail") not in _FINE and one.get("baselineState") != "absent"
+        if fields.text(one, "kind", where) not in _FINE and one.get("baselineState") != "absent"
     ]
     places = [place for one in results for place in _places(one, where)]
     times = [fields.moment(one, "endTimeUtc", where) for one in invocations]
@@ -142,7 +142,7 @@ def _severity(properties: dict[str, Any], said: dict[str, str], where: str) -> S
     if text is not None:
         try:
             score = float(text)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise fields.wrong("security-severity", "a number from 0 to 10", where) from None
     if not math.isfinite(score):
         raise fields.wrong("security-severity", "a number from 0 to 10", where)

@@ -27,9 +27,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import (
     Certificate,
+    DuplicateExtension,
     ExtendedKeyUsage,
     ExtensionNotFound,
     ExtensionType,
+    InvalidVersion,
     KeyUsage,
     ObjectIdentifier,
     OtherName,
@@ -66,6 +68,12 @@ _SAN_TYPES: Final = (UniformResourceIdentifier, RFC822Name)
 _SCT_HEAD: Final = b"\x00\x00"
 _PRECERTIFICATE: Final = b"\x00\x01"
 
+#: What ``cryptography`` says of bytes that are no certificate.
+_UNUSABLE: Final = (
+    *(ValueError, TypeError, UnsupportedAlgorithm, InvalidVersion, DuplicateExtension),
+    SettingError,
+)
+
 _E = TypeVar("_E", bound=ExtensionType)
 
 
@@ -97,12 +105,12 @@ def load_leaf(data: bytes, *, where: str) -> Leaf:
     """
     try:
         certificate = _only_certificate(data)
-        _ = certificate.extensions  # parsed when first asked for
+        _ = certificate.extensions, certificate.issuer  # parsed when first asked for
         spki = certificate.public_key().public_bytes(
             Encoding.DER, PublicFormat.SubjectPublicKeyInfo
         )
         key = PublicKey.from_der(spki, where=where)
-    except (ValueError, TypeError, UnsupportedAlgorithm, SettingError) as error:
+    except _UNUSABLE as error:
         reason = error.message if isinstance(error, SettingError) else str(error)[:100]
         raise SignatureError(f"certificate is unusable: {reason}", where=where) from None
     return Leaf(certificate.public_bytes(Encoding.DER), key, certificate)

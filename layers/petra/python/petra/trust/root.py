@@ -133,7 +133,7 @@ class TrustedRoot:
                 _each(value, "ctlogs", _log, where),
                 _each(value, "tlogs", _log, where),
             )
-        except (KeyError, TypeError, ValueError, SignatureError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, SignatureError) as error:
             reason = error.message if isinstance(error, SignatureError) else repr(error)
             raise _unusable(f"trusted root is damaged: {reason[:200]}", where) from None
 
