@@ -406,7 +406,7 @@ def test_verify_inspect_and_diff_say_against_what(make: Make, petra: Run) -> Non
     partial = make(2, "--base", old)
     says = "3 layers, 3.0 MiB, that bundle shop 1.1.0, serial 1 has"
 
-    verified = petra("bundle", "verify", "-f", partial, "--key", "ours.pub")
+    verified = petra("bundle", "verify", "-f", partial, "--key", "ours.pub", "--provenance")
     inspected = petra("bundle", "inspect", "-f", partial, "--key", "ours.pub")
     diff = petra("bundle", "diff", old, partial, "--key", "ours.pub")
 
@@ -415,6 +415,21 @@ def test_verify_inspect_and_diff_say_against_what(make: Make, petra: Run) -> Non
     assert f"differential: {says}" in inspected.out
     assert f"{partial} is differential: {says}" in diff.out
     assert "3.0 MiB shared, 1.0 MiB added" in diff.out
+
+
+@pytest.mark.parametrize("form", ["chunks", "tar.gz"])
+def test_every_form_of_a_bundle_can_be_differential(there: There, make: Make, form: str) -> None:
+    load(there, make(1))
+    put(make.world, IMAGES[0], "shared", "changed")
+    cut = ("--chunks-to", "cut", "--max-size", "400KiB")
+    more = cut if form == "chunks" else ("--format", "tar.gz")
+
+    made = make.run(2, *against(inventory(there)), *more)
+    path = make.world.folder / ("cut" if form == "chunks" else "dist/shop-1.2.0.tar.gz")
+    loaded = load(there, path)
+
+    assert (made.status, loaded.status) == (0, 0), made.err + loaded.err
+    assert "all 3 layers that the bundle leaves out are at hand" in loaded.out
 
 
 def test_papers_and_report_say_so(make: Make, petra: Run) -> None:
