@@ -363,6 +363,29 @@ def _count(namespace: str, name: str, dimensions: dict[str, str], value: float, 
     cloudwatch._evaluate_all_alarms()
 
 
+def version_in_s3_events() -> None:
+    """The event of an object in a versioned bucket names its version.
+
+    Source: Amazon S3 User Guide, "EventBridge event message structure".
+    """
+    from ministack.services import eventbridge, s3  # noqa: PLC0415
+
+    now = threading.local()
+
+    @wrap(s3, "_fire_s3_event")
+    def fire(original: Any, *arguments: Any, **named: Any) -> None:
+        now.version = named.get("version_id")
+        original(*arguments, **named)
+
+    @wrap(eventbridge, "_dispatch_event")
+    def dispatch(original: Any, event: dict[str, Any], *others: Any, **named: Any) -> Any:
+        if event.get("Source") == "aws.s3" and getattr(now, "version", None):
+            detail = json.loads(event["Detail"])
+            detail["object"]["version-id"] = now.version
+            event = {**event, "Detail": json.dumps(detail)}
+        return original(event, *others, **named)
+
+
 def alarm_dimensions() -> None:
     """An alarm counts the metric with exactly its dimensions, and no other of that name."""
     from ministack.services import cloudwatch  # noqa: PLC0415
@@ -387,6 +410,7 @@ REPAIRS = (
     machine_timeouts,
     execution_metrics,
     embedded_metrics,
+    version_in_s3_events,
     alarm_dimensions,
 )
 

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from demo.cloud.emulator import PYTHON
-from tests.support.cloud_probe import Probe, wait_until
+from tests.support.cloud_probe import ACCOUNT, Probe, wait_until
 from tests.support.tools import REPOSITORY
 
 if TYPE_CHECKING:
@@ -334,6 +334,43 @@ def test_assign_sees_the_variables_as_they_were(good: Probe) -> None:
 
 def test_plain_ministack_assigns_one_after_the_other(plain: Probe) -> None:
     assert plain.output(_ASSIGN) == 2
+
+
+# --- events
+
+
+def _version_told(probe: Probe) -> tuple[str, str | None]:
+    """Put an object into a versioned bucket; return its version, and that of its event."""
+    s3, sqs, events = probe.client("s3"), probe.client("sqs"), probe.client("events")
+    name = f"probe-{uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_notification_configuration(
+        Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [name]}}}
+    events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:{name}"
+    events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+    version = s3.put_object(Bucket=name, Key="specs/a b.yaml", Body=b"x")["VersionId"]
+
+    def received() -> dict[str, Any] | None:
+        messages = sqs.receive_message(QueueUrl=queue).get("Messages")
+        return json.loads(messages[0]["Body"]) if messages else None
+
+    told = wait_until(received, "the event")["detail"]["object"]
+    assert told["key"] == "specs/a b.yaml"
+    return version, told.get("version-id")
+
+
+def test_an_event_names_the_version(good: Probe) -> None:
+    version, told = _version_told(good)
+    assert told == version
+
+
+def test_plain_ministack_leaves_the_version_out(plain: Probe) -> None:
+    assert _version_told(plain)[1] is None
 
 
 # --- time-outs, metrics, alarms
