@@ -44,6 +44,10 @@ _TRANSFER = {
 _CUSTODY = {
     "verify": "Check a chain of custody logs, line by line and seal by seal.",
 }
+_PIPELINE = {
+    "submit": "Put a spec into the pipeline on AWS, and follow it if wanted.",
+    "status": "Show how the pipeline's runs are.",
+}
 _RECEIPT = {
     "write": "Write a signed receipt for the bundle that is loaded now.",
     "verify": "Check a receipt or an inventory, and show what it says.",
@@ -56,6 +60,7 @@ _TOP = {
     "receive": "Take in what has arrived, verified and rebuilt.",
     "inventory": "Write a signed inventory of the blobs that this side holds.",
     "receipt": "Write and check receipts for bundles that were loaded.",
+    "pipeline": "Use the pipeline on AWS: submit specs, see how they are.",
     "keygen": "Make a pair of keys that sign and verify bundles.",
     "schema": "Print the JSON Schema of the documents that petra reads.",
     "version": "Print petra's version.",
@@ -146,6 +151,11 @@ def custody() -> None:
 @petra.group(cls=LazyGroup, modules="petra.cli.receipt_", lines=_RECEIPT, no_args_is_help=True)
 def receipt() -> None:
     """Write and check receipts for bundles that were loaded."""
+
+
+@petra.group(cls=LazyGroup, modules="petra.cli.pipeline_", lines=_PIPELINE, no_args_is_help=True)
+def pipeline() -> None:
+    """Use the pipeline on AWS: submit specs, see how they are."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -287,4 +287,13 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         "FILE",
         "File with its token; or PETRA_FLUX_RECEIVER_TOKEN holds the token itself.",
     ),
+    "pipeline": Setting(
+        "--bucket",
+        "PETRA_PIPELINE",
+        "pipeline",
+        "pipeline's bucket",
+        "location",
+        "s3://BUCKET",
+        "The pipeline's staging bucket; on the other side its depot, for `status`.",
+    ),
 }

@@ -51,6 +51,7 @@ class Settings:
         kubeconfig: the cluster's kubeconfig, or ``in-cluster``; None for no cluster.
         flux_receiver: the Receiver to call; None for none.
         flux_receiver_token: the file with its token.
+        pipeline: the bucket of the pipeline on AWS.
         config_file: the configuration file, whether it is there or not.
     """
 
@@ -82,6 +83,7 @@ class Settings:
     kubeconfig: str | None = None
     flux_receiver: str | None = None
     flux_receiver_token: str | None = None
+    pipeline: str | None = None
     config_file: Path = Path()
 
     @classmethod
