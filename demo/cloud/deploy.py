@@ -51,12 +51,12 @@ class Deployment:
         """
         outputs = self.cloud.folder / f"outputs-{self.account}.json"
         never = ("--require-approval", "never", "--outputs-file", str(outputs))
-        self._run("deploy", *stacks, *never, "--concurrency", "2")
+        self._run("deploy", *stacks, "--app", str(self.assembly), *never)
         told: dict[str, dict[str, str]] = json.loads(outputs.read_text())
         return {name: value for stack in told.values() for name, value in stack.items()}
 
     def _run(self, *arguments: str) -> None:
-        command = [*cdk(), *arguments, "--app", str(self.assembly), "--no-notices", "--ci"]
+        command = [*cdk(), *arguments, "--no-notices", "--ci"]
         run_logged(
             command,
             log=self.cloud.folder / f"cdk-{arguments[0]}-{self.account}.log",
@@ -101,4 +101,4 @@ def run_logged(
         )
     if ended.returncode:
         said = log.read_text(errors="replace")[-_TAIL:]
-        raise CloudError(f"{command[2]} ended with {ended.returncode}\n{said}")
+        raise CloudError(f"{log.stem} ended with {ended.returncode}\n{said}")
