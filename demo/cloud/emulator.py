@@ -22,6 +22,13 @@ _HERE = Path(__file__).resolve().parent
 TOOLS = _HERE.parents[1] / ".cache" / "cloud"
 PYTHON = TOOLS / "venv" / "bin" / "python"
 REGION = "us-east-1"
+#: No PYTHONPATH: the functions would inherit it.
+_START = f"""
+import sys
+sys.path.insert(0, {str(_HERE.parents[1])!r})
+from demo.cloud.fidelity import main
+main()
+"""
 _ATTEMPTS = 3
 _READY_SECONDS = 60
 _PATIENCE_SECONDS = 15
@@ -140,11 +147,10 @@ def _start(folder: Path, port: int, *, plain: bool, wait_scale: float) -> Cloud:
         "IOT_MTLS_ENABLED": "false",
         "SFTP_ENABLED": "false",
         "TMPDIR": str(temporary),
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
     with (folder / "cloud.log").open("wb") as log:
         process = subprocess.Popen(
-            [PYTHON, _HERE / "fidelity.py", *(["--plain"] if plain else [])],
+            [PYTHON, "-c", _START, *(["--plain"] if plain else [])],
             cwd=temporary,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -1,14 +1,12 @@
 """MiniStack with its silent gaps closed: where AWS would fail, the embedded cloud fails too.
 
-Run by MiniStack's own interpreter, in place of ``ministack``::
-
-    python fidelity.py            # with all repairs
-    python fidelity.py --plain    # as it comes, for the tests that notice when a gap has closed
+Its :func:`main` runs in MiniStack's own environment, in the place of ``ministack``; with
+``--plain`` as it comes, for the tests that notice when a gap has closed.
 
 It touches private functions of exactly one version, and refuses any other. Each repair has a test
 that fails without it, and one that fails when MiniStack needs it no more: tests/e2e/test_fidelity.
 
-This module imports nothing of Petra's: MiniStack lives in an environment of its own.
+This module imports nothing of Petra's, which is not there.
 """
 
 from __future__ import annotations
@@ -18,55 +16,20 @@ import copy
 import json
 import sys
 import threading
-import time
-import types
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from demo.cloud import shared_layers
+from demo.cloud.fidelity_metrics import alarm_dimensions, embedded_metrics, execution_metrics
+from demo.cloud.wrapping import FidelityError, wrap
 
 VERSION = "1.5.33"
 #: What AWS does with these, MiniStack leaves out; a machine that asks for them is refused.
 _REFUSED_IN_MAP = ("ResultWriter", "ItemBatcher")
+_OK, _PARTIAL = 200, 206
 _RUN_FAILED = "States.TaskFailed"
 #: Why a task stopped, other than that its own program ended.
 _STOPPED = ("UserInitiated", "TaskFailedToStart")
-_SUFFIX_OF_STATUS = {
-    "RUNNING": "Started",
-    "SUCCEEDED": "Succeeded",
-    "FAILED": "Failed",
-    "TIMED_OUT": "TimedOut",
-    "ABORTED": "Aborted",
-}
-
-
-class FidelityError(RuntimeError):
-    """MiniStack is not as this module knows it."""
-
-
-def wrap(module: Any, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Put a function in the place of `module`'s function `name`, which becomes its first argument.
-
-    The module's own tables of functions take it too.
-
-    Raises:
-        FidelityError: there is no such function.
-    """
-    original = getattr(module, name, None)
-    if original is None:
-        raise FidelityError(f"{module.__name__} has no {name}")
-
-    def install(repair: Callable[..., Any]) -> Callable[..., Any]:
-        def replaced(*arguments: Any, **named: Any) -> Any:
-            return repair(original, *arguments, **named)
-
-        setattr(module, name, replaced)
-        for table in [value for value in vars(module).values() if isinstance(value, dict)]:
-            table.update({key: replaced for key, value in table.items() if value is original})
-        return repair
-
-    return install
 
 
 def errors_by_class_name() -> None:
@@ -297,72 +260,6 @@ def machine_timeouts() -> None:
             timer.cancel()
 
 
-def execution_metrics() -> None:
-    """Executions count in ``AWS/States``, so that alarms on them can fire."""
-    from ministack.services import stepfunctions  # noqa: PLC0415
-
-    @wrap(stepfunctions, "_emit_execution_status_event")
-    def emit(original: Any, execution: dict[str, Any]) -> None:
-        original(execution)
-        name = f"Executions{_SUFFIX_OF_STATUS[execution['status']]}"
-        dimensions = {"StateMachineArn": execution["stateMachineArn"]}
-        _count("AWS/States", name, dimensions, 1.0, "Count")
-
-
-def embedded_metrics() -> None:
-    """What a function logs in the embedded metric format becomes metrics.
-
-    Source: docs.aws.amazon.com/AmazonCloudWatch, "Embedded metric format specification".
-    """
-    from ministack.core import lambda_runtime, responses  # noqa: PLC0415
-
-    class Lines:
-        """A worker's standard error, each line seen as it comes."""
-
-        def __init__(self, config: dict[str, Any], stream: Any) -> None:
-            self._config, self._stream = config, stream
-
-        def __iter__(self) -> Any:
-            names = lambda_runtime._account_region_from_function_config(self._config)
-            responses._request_account_id.set(names[0])
-            responses._request_region.set(names[1])
-            for line in self._stream:
-                _count_embedded(line)
-                yield line
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._stream, name)
-
-    @wrap(lambda_runtime.Worker, "_read_stderr")
-    def read(original: Any, worker: Any) -> None:
-        worker._proc.stderr = Lines(worker.config, worker._proc.stderr)
-        original(worker)
-
-
-def _count_embedded(line: str) -> None:
-    if '"_aws"' not in line:
-        return
-    try:
-        told = json.loads(line)
-        for group in told["_aws"]["CloudWatchMetrics"]:
-            for names in group["Dimensions"]:
-                dimensions = {name: str(told[name]) for name in names}
-                for metric in group["Metrics"]:
-                    values = told[metric["Name"]]
-                    for value in values if isinstance(values, list) else [values]:
-                        unit = metric.get("Unit", "None")
-                        _count(group["Namespace"], metric["Name"], dimensions, value, unit)
-    except (ValueError, KeyError, TypeError):
-        return
-
-
-def _count(namespace: str, name: str, dimensions: dict[str, str], value: float, unit: str) -> None:
-    from ministack.services import cloudwatch  # noqa: PLC0415
-
-    cloudwatch._store_datum(namespace, name, dimensions, time.time(), unit, value, None, None, None)
-    cloudwatch._evaluate_all_alarms()
-
-
 def version_in_s3_events() -> None:
     """The event of an object in a versioned bucket names its version.
 
@@ -386,16 +283,29 @@ def version_in_s3_events() -> None:
         return original(event, *others, **named)
 
 
-def alarm_dimensions() -> None:
-    """An alarm counts the metric with exactly its dimensions, and no other of that name."""
-    from ministack.services import cloudwatch  # noqa: PLC0415
+def ranges_of_versions() -> None:
+    """``Range`` holds for a read that names a version too.
 
-    @wrap(cloudwatch, "_evaluate_alarm")
-    def evaluate(original: Any, alarm: dict[str, Any]) -> None:
-        wanted = cloudwatch._dims_key(cloudwatch._dims_from_list(alarm.get("Dimensions") or []))
-        matching = {key: points for key, points in cloudwatch._metrics.items() if key[2] == wanted}
-        names = {**vars(cloudwatch), "_metrics": matching}
-        types.FunctionType(original.__code__, names)(alarm)
+    Source: Amazon S3 API Reference, GetObject.
+    """
+    from ministack.services import s3  # noqa: PLC0415
+
+    @wrap(s3, "_get_object")
+    def get(original: Any, bucket: str, key: str, headers: Any, query: Any = None) -> Any:
+        status, told, body = original(bucket, key, headers, query)
+        if status != _OK or not s3._qp(query or {}, "versionId", ""):
+            return status, told, body
+        found = s3._parse_range(headers.get("range", ""), len(body))
+        if found is None:
+            return status, told, body
+        start, end = found
+        kept = {k: v for k, v in told.items() if not k.lower().startswith("x-amz-checksum")}
+        part = body[start : end + 1]
+        size = {
+            "Content-Length": str(len(part)),
+            "Content-Range": f"bytes {start}-{end}/{len(body)}",
+        }
+        return _PARTIAL, {**kept, **size}, part
 
 
 REPAIRS = (
@@ -411,6 +321,7 @@ REPAIRS = (
     execution_metrics,
     embedded_metrics,
     version_in_s3_events,
+    ranges_of_versions,
     alarm_dimensions,
 )
 
@@ -429,9 +340,6 @@ def main() -> None:
     if "--plain" not in sys.argv:
         for repair in REPAIRS:
             repair()
+        shared_layers.install()
     sys.argv = sys.argv[:1]
     app.main()
-
-
-if __name__ == "__main__":
-    main()

@@ -59,7 +59,6 @@ def handle(event, context):
     print(json.dumps({**told, "side": "classified", "VerificationFailed": [1.0]}))
     return {}
 """
-_FIDELITY = REPOSITORY / "demo" / "cloud" / "fidelity.py"
 _DONE = {"Type": "Pass", "End": True}
 
 
@@ -171,7 +170,7 @@ def test_plain_ministack_succeeds_with_a_task_that_was_stopped(plain: Probe) -> 
 def _polled(*codes: int | None, repaired: bool) -> str:
     """Let MiniStack's own code look at a task whose containers ended with `codes`."""
     program = _POLL.format(codes=codes, repair="task_exit_codes()" if repaired else "")
-    environment = {"PYTHONPATH": str(_FIDELITY.parent), "SFN_WAIT_SCALE": "0"}
+    environment = {"PYTHONPATH": str(REPOSITORY), "SFN_WAIT_SCALE": "0"}
     command = [str(PYTHON), "-c", program]
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return said.stdout.strip()
@@ -179,7 +178,7 @@ def _polled(*codes: int | None, repaired: bool) -> str:
 
 _POLL = """
 import json
-from fidelity import task_exit_codes
+from demo.cloud.fidelity import task_exit_codes
 from ministack.services import ecs, stepfunctions
 
 containers = [{{"exitCode": code}} for code in {codes}]
@@ -371,6 +370,24 @@ def test_an_event_names_the_version(good: Probe) -> None:
 
 def test_plain_ministack_leaves_the_version_out(plain: Probe) -> None:
     assert _version_told(plain)[1] is None
+
+
+def _range_of_a_version(probe: Probe) -> bytes:
+    s3, name = probe.client("s3"), f"probe-{uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket=name, Key="key", Body=b"0123456789")["VersionId"]
+    answer = s3.get_object(Bucket=name, Key="key", VersionId=version, Range="bytes=2-4")
+    data: bytes = answer["Body"].read()
+    return data
+
+
+def test_a_range_of_a_version_is_that_range(good: Probe) -> None:
+    assert _range_of_a_version(good) == b"234"
+
+
+def test_plain_ministack_gives_the_whole_version(plain: Probe) -> None:
+    assert _range_of_a_version(plain) == b"0123456789"
 
 
 # --- time-outs, metrics, alarms
