@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := dev
-.PHONY: dev test demo demo-cloud cloud-tools e2e lint types check fmt docs lock interop interop-tools infra bench clean
+.PHONY: dev test demo demo-cloud cloud-tools e2e lint types check fmt docs lock interop interop-tools infra closed-region bench clean
 
 dev: $(STAMP) ## everything in .venv, `.venv/bin/petra` among it
 	@$(BIN)/python -m compileall -q layers/petra/python/petra
@@ -61,8 +61,11 @@ interop: dev ## both ways against the real peers
 	$(BIN)/pytest -m interop
 
 infra: dev $(VENV)/.infra ## the stacks on AWS: types, and properties of their templates (needs node)
-	$(BIN)/mypy stacks app.py
-	$(BIN)/pytest tests/infra
+	$(BIN)/mypy stacks app.py tests/infra/synthesize.py
+	PETRA_INFRA=1 $(BIN)/pytest tests/infra
+
+closed-region: dev $(VENV)/.infra ## dist/petra-classified.tar.gz: templates and assets, for CloudFormation alone
+	$(BIN)/python -m stacks.closed_region dist $(SETTINGS)
 
 $(VENV)/.infra: requirements/infra.txt $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/infra.txt

@@ -15,6 +15,7 @@ from stacks.classified import Classified
 from stacks.classified_data import ClassifiedData
 from stacks.connected import Connected
 from stacks.connected_data import ConnectedData
+from stacks.constructs.acknowledged import check
 from stacks.settings import deployment
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def build(app: App, synthesizer: IReusableStackSynthesizer | None = None) -> lis
         made += _connected(app, settings.connected, synthesizer)
     if settings.classified:
         made += _classified(app, settings.classified, synthesizer)
+    check(app, made)
     return made
 
 

@@ -20,6 +20,7 @@ from stacks.constructs.role import (
     WRITE,
     allow,
     allow_items,
+    allow_key,
     allow_list,
     allow_objects,
     allow_secrets,
@@ -149,7 +150,13 @@ class Classified(Stack):
         for function in made.values():
             self._allow_run(function)
         self._allow_bundle(made)
-        self._allow_registry(made["LoadImage"], made["LoadCharts"], made["PublishPlatform"])
+        self._allow_ledger(
+            *(made[name] for name in ("VerifyBundle", "LoadCharts", "PublishPlatform")),
+            *(made[name] for name in ("NotifyCluster", "PollReleases")),
+        )
+        self._allow_registry(
+            *(made[name] for name in ("VerifyBundle", "LoadImage", "LoadCharts", "PublishPlatform"))
+        )
         self._allow_cluster(made["NotifyCluster"], made["PollReleases"])
         self._allow_results(made)
         return made
@@ -169,7 +176,13 @@ class Classified(Stack):
         allow_objects(
             made["VerifyBundle"], data.quarantine, "", actions=[*WRITE, "s3:PutObjectTagging"]
         )
-        allow_items(made["VerifyBundle"], data.ledger)
+        allow_objects(
+            made["VerifyBundle"], data.landing, "in/", actions=["s3:GetObjectVersionTagging"]
+        )
+
+    def _allow_ledger(self, *to: iam.IGrantable) -> None:
+        for each in to:
+            allow_items(each, self._data.ledger)
 
     def _allow_registry(self, *to: iam.IGrantable) -> None:
         run = self._side.run
@@ -179,8 +192,8 @@ class Classified(Stack):
                 repositories = self.format_arn(
                     service="ecr", resource="repository", resource_name=below
                 )
-                allow(each, [*_PULL, *_PUSH], [repositories])
-                allow(each, ["ecr:GetAuthorizationToken"], ["*"])
+                allow(each, [*_PULL, *_PUSH], [repositories], why="repositories of the prefix")
+                allow(each, ["ecr:GetAuthorizationToken"], ["*"], why="it knows no resources")
             if run.registry_secret:
                 allow_secrets(self, each, run.registry_secret)
 
@@ -193,21 +206,17 @@ class Classified(Stack):
 
     def _allow_results(self, made: dict[str, lambda_.Function]) -> None:
         data = self._data
-        published = ("manifests/", "charts/")
+        published = ("manifests/", "published/", "charts/")
         for name in ("LoadCharts", "PublishPlatform"):
             allow_objects(made[name], data.depot, *published, actions=[*READ, *WRITE])
             allow_list(made[name], data.depot, *published)
-        allow(
-            made["PublishPlatform"],
-            ["s3:DeleteObject"],
-            [data.depot.arn_for_objects("manifests/*")],
+        allow_objects(
+            made["PublishPlatform"], data.depot, *published[:2], actions=["s3:DeleteObject"]
         )
         allow(made["PublishPlatform"], ["kms:Sign", "kms:GetPublicKey"], [data.signing.key_arn])
-        allow_items(made["PublishPlatform"], data.ledger)
-        allow_items(made["ReportLoad"], data.ledger)
         allow_list(made["ReportLoad"], data.quarantine, "")
         allow(made["ReportLoad"], ["sns:Publish"], self.topics.arns())
-        self.key.grant_encrypt_decrypt(made["ReportLoad"])
+        allow_key(made["ReportLoad"], self.key, writes=True)
 
     def _allow_nodes(self, document: ssm.CfnDocument, nodes: Nodes) -> None:
         """Let the machine send the document to the nodes that the settings tag, and no other."""
@@ -215,9 +224,9 @@ class Classified(Stack):
         instances = self.format_arn(service="ec2", resource="instance", resource_name="*")
         tagged = {"StringEquals": {f"aws:ResourceTag/{nodes.tag}": nodes.value}}
         named = self.format_arn(service="ssm", resource="document", resource_name=document.ref)
-        allow(role, ["ssm:SendCommand"], [instances], tagged)
+        allow(role, ["ssm:SendCommand"], [instances], conditions=tagged, why="nodes with the tag")
         allow(role, ["ssm:SendCommand"], [named])
-        allow(role, ["ssm:ListCommands"], ["*"])
+        allow(role, ["ssm:ListCommands"], ["*"], why="SSM knows no resources for it")
 
     def _outputs(self) -> None:
         data = self._data
@@ -227,6 +236,8 @@ class Classified(Stack):
             "DepotBucket": data.depot.bucket_name,
             "LedgerTable": data.ledger.table_name,
             "SigningKeyArn": data.signing.key_arn,
+            **self.topics.outputs(),
+            "DeadLettersUrl": self.start.dead.queue_url,
             "MachineArn": self.machine.state_machine_arn,
             "DashboardName": self.stack_name,
         }.items():

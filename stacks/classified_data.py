@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from stacks.settings import ClassifiedSide
 
+#: What Flux reads of the depot.
+_PUBLISHED = ("manifests/", "published/", "charts/")
+
 
 class ClassifiedData(Stack):
     """The stateful stack of the disconnected side.
@@ -53,8 +56,10 @@ class ClassifiedData(Stack):
             self._let_in(side.sender, self.landing)
         for index, reader in enumerate(side.depot_readers):
             principal = iam.Role.from_role_arn(self, f"Reader{index}", reader)
-            allow_objects(principal, self.depot, "manifests/", "charts/", actions=READ)
-            allow_list(principal, self.depot, "manifests/", "charts/")
+            allow_objects(
+                principal, self.depot, "manifests/", "published/", "charts/", actions=READ
+            )
+            allow_list(principal, self.depot, "manifests/", "published/", "charts/")
 
     def _let_in(self, sender: str, landing: s3.Bucket) -> None:
         """One principal may write new objects, and neither read, list nor replace."""

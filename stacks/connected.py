@@ -19,6 +19,7 @@ from stacks.constructs.role import (
     WRITE,
     allow,
     allow_items,
+    allow_key,
     allow_list,
     allow_objects,
     allow_secrets,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from stacks.settings import ConnectedSide
 
 _HOURS = 24
+_TAGS = ("s3:GetObjectTagging", "s3:PutObjectTagging")
 
 
 class Connected(Stack):
@@ -170,9 +172,11 @@ class Connected(Stack):
         allow_objects(made["TransferBundle"], data.outbox, "out/", actions=READ)
         allow_list(made["TransferBundle"], data.outbox, "out/")
         self._allow_transfer(made["TransferBundle"])
+        allow_objects(made["ReportRun"], data.outbox, "out/", actions=READ)
+        allow_list(made["ReportRun"], data.outbox, "out/")
         allow_objects(made["ReportRun"], data.evidence, "evidence/", actions=WRITE)
         allow(made["ReportRun"], ["sns:Publish"], self.topics.arns())
-        self.key.grant_encrypt_decrypt(made["ReportRun"])
+        allow_key(made["ReportRun"], self.key, writes=True)
 
     def _allow_transfer(self, to: iam.IGrantable) -> None:
         side = self._side
@@ -180,11 +184,12 @@ class Connected(Stack):
             into = self.format_arn(
                 service="s3", region="", account="", resource=bucket, resource_name="in/*"
             )
-            allow(to, [*READ, *WRITE], [into])
+            allow(to, [*READ, *WRITE, *_TAGS], [into], why="objects below in/ there")
         if side.transfer_key:
             allow(to, ["kms:GenerateDataKey", "kms:Decrypt"], [side.transfer_key])
         if side.transfer_actions:
-            allow(to, side.transfer_actions, side.transfer_resources)
+            why = "resources that the settings name for the transfer service"
+            allow(to, side.transfer_actions, side.transfer_resources, why=why)
 
     def _allow_task(self, to: iam.IGrantable) -> None:
         allow(to, ["ecs:RunTask"], [self.task.definition.task_definition_arn])
@@ -192,7 +197,7 @@ class Connected(Stack):
             to,
             ["iam:PassRole"],
             [role.role_arn for role in self.task.roles],
-            {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+            conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         )
         allow(
             self.task.definition.task_role,
@@ -207,6 +212,8 @@ class Connected(Stack):
             "OutboxBucket": data.outbox.bucket_name,
             "EvidenceBucket": data.evidence.bucket_name,
             "SigningKeyArn": data.signing.key_arn,
+            **self.topics.outputs(),
+            "DeadLettersUrl": self.start.dead.queue_url,
             "MachineArn": self.machine.state_machine_arn,
             "DashboardName": self.stack_name,
         }.items():

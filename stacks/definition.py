@@ -30,6 +30,13 @@ _TASK: Final = ("States.HeartbeatTimeout", "ECS.AmazonECSException", "AmazonECS.
 #: Retryable errors that have a pace of their own.
 _OWN_PACE: Final = (BusyError.__name__, RateLimitedError.__name__)
 
+#: A function's error has its text in JSON, beside the stack; another's is plain. 500 images fit.
+_MESSAGE: Final = (
+    "{% ($cause := $states.errorOutput.Cause; "
+    "$substring($contains($cause, '\"errorMessage\"') and $substring($cause, 0, 1) = '{' "
+    "? $string($parse($cause).errorMessage) : $cause, 0, 300)) %}"
+)
+
 
 def error_names(base: type[PetraError] = PetraError, *, retryable: bool = False) -> list[str]:
     """Return the names of `base` and all below it, in alphabetical order.
@@ -78,7 +85,7 @@ def _image_catch() -> dict[str, Any]:
         "Output": {
             "index": "{% $states.input.index %}",
             "error": "{% $states.errorOutput.Error %}",
-            "cause": "{% $substring($states.errorOutput.Cause, 0, 200) %}",
+            "cause": _MESSAGE,
         },
         "Next": "ImageFailed",
     }

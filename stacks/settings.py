@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from petra.aws.side_settings import ClassifiedSettings, ConnectedSettings
+from petra.encoding.json import load_json
 from petra.encoding.models import Items, Model
 from petra.errors import SettingError
 
@@ -195,11 +196,15 @@ def deployment(context: Any) -> Deployment:
     """Return the settings in `context`.
 
     Args:
-        context: the value of ``petra`` in CDK's context.
+        context: the value of ``petra`` in CDK's context; a text names a JSON file with it,
+            relative to the repository (``cdk deploy -c petra=FILE``).
 
     Raises:
         SettingError: what is wrong, every fault with its place.
     """
+    where = "petra in the context of cdk.json"
+    if isinstance(context, str):
+        where, context = context, _file(context)
     try:
         return Deployment.model_validate(context)
     except ValidationError as error:
@@ -209,7 +214,16 @@ def deployment(context: Any) -> Deployment:
         )
         raise SettingError(
             "the deployment's settings are not usable",
-            where="petra in the context of cdk.json",
+            where=where,
             found=faults,
             hint="docs/aws.md has every setting",
+        ) from None
+
+
+def _file(name: str) -> Any:
+    try:
+        return load_json((ROOT / name).read_bytes(), where=name)
+    except OSError as error:
+        raise SettingError(
+            "the file of settings cannot be read", where=name, found=error.strerror
         ) from None

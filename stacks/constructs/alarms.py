@@ -12,7 +12,7 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from petra.aws.metrics import NAMESPACE, SIDE, Metric, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from aws_cdk import aws_sqs as sqs
     from aws_cdk import aws_stepfunctions as sfn
@@ -52,14 +52,6 @@ class Ringing:
     threshold: Callable[[Thresholds], float] = lambda _: 0
     missing: cloudwatch.TreatMissingData = _MISSING.NOT_BREACHING
 
-
-#: Metrics that no alarm is about, each with its reason. A test holds the two lists to the enum.
-WITHOUT_ALARM: Final = {
-    Metric.RUN_SUCCEEDED: "good news; that it stays away is `last-success`",
-    Metric.FINDINGS: "for the dashboard; the gate stops what must not pass",
-    Metric.BUNDLE_BYTES: "for the dashboard",
-    Metric.STAGE_SECONDS: "for the dashboard; deadlines are the machines'",
-}
 
 ALARMS: Final = (
     Ringing(
@@ -222,10 +214,3 @@ def own_metric(
         statistic=statistic,
         period=period,
     )
-
-
-def runbook_entries() -> Iterable[str]:
-    """Return the runbook entry of each alarm, whatever the side."""
-    yield from (ringing.runbook for ringing in ALARMS)
-    yield from ("machine-failed", "machine-timed-out", "machine-aborted", "dead-letters")
-    yield "last-success"

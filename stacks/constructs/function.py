@@ -12,6 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
 from petra.aws.metrics import NAMESPACE
+from stacks.constructs.acknowledged import FUNCTION, acknowledge, acknowledge_wildcard
 from stacks.constructs.encryption import removal
 from stacks.constructs.role import allow, role
 from stacks.settings import ROOT
@@ -80,7 +81,7 @@ class Functions:
         name = folder.title().replace("_", "")
         group = log_group(self.scope, f"{name}Logs", self.side, self.logs_key, f"lambda/{folder}")
         function_role = self._role(name, group)
-        return lambda_.Function(
+        made = lambda_.Function(
             self.scope,
             name,
             description=f"Petra, {self.environment['PETRA_SIDE']} side: {folder.replace('_', ' ')}",
@@ -102,9 +103,12 @@ class Functions:
             vpc_subnets=self.placement.subnets if self.placement else None,
             security_groups=[self.placement.group] if self.placement else None,
         )
+        acknowledge(made, FUNCTION)
+        return made
 
     def _role(self, name: str, group: logs.LogGroup) -> iam.Role:
         made = role(self.scope, f"{name}Role", "lambda.amazonaws.com")
+        acknowledge_wildcard(made, "*", "X-Ray knows no resources")
         allow(made, ["logs:CreateLogStream", "logs:PutLogEvents"], [group.log_group_arn])
         if self.placement:
             allow_interfaces(made)
@@ -172,4 +176,9 @@ def allow_interfaces(to: iam.IGrantable) -> None:
         "ec2:AssignPrivateIpAddresses",
         "ec2:UnassignPrivateIpAddresses",
     ]
-    allow(to, actions, ["*"])
+    allow(
+        to,
+        actions,
+        ["*"],
+        why="the interfaces are not known before",
+    )

@@ -14,8 +14,9 @@ from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 
+from stacks.constructs.acknowledged import acknowledge_wildcard
 from stacks.constructs.function import log_group
-from stacks.constructs.role import allow, allow_key, guarded_role
+from stacks.constructs.role import allow, allow_key, flat, guarded_role
 from stacks.definition import definition, refusals
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def machine(scope: Construct, side: Side, key: kms.IKey, work: Work) -> sfn.Stat
         ["lambda:InvokeFunction"],
         [function.function_arn for function in work.functions.values()],
     )
+    acknowledge_wildcard(made.role, "*", "X-Ray and the delivery of logs know no resources")
     _allow_own_map(scope, made)
     return made
 
@@ -96,21 +98,14 @@ def _allow_own_map(scope: Construct, made: sfn.StateMachine) -> None:
         arn_format=ArnFormat.COLON_RESOURCE_NAME,
         resource_name=f"{made.state_machine_name}/*",
     )
-    policy = iam_policy(scope, f"{made.node.id}MapPolicy", made.role)
+    policy = iam.Policy(scope, f"{made.node.id}MapPolicy", roles=[made.role])
     policy.add_statements(
-        statement(["states:StartExecution"], [made.state_machine_arn]),
-        statement(["states:DescribeExecution", "states:StopExecution"], [runs]),
+        iam.PolicyStatement(actions=["states:StartExecution"], resources=[made.state_machine_arn]),
+        iam.PolicyStatement(
+            actions=["states:DescribeExecution", "states:StopExecution"], resources=[runs]
+        ),
     )
-
-
-def iam_policy(scope: Construct, name: str, role: iam.IRole) -> iam.Policy:
-    """Return a policy of its own on `role`."""
-    return iam.Policy(scope, name, roles=[role])
-
-
-def statement(actions: Sequence[str], resources: Sequence[str]) -> iam.PolicyStatement:
-    """Return a statement that allows `actions` on `resources`."""
-    return iam.PolicyStatement(actions=[*actions], resources=[*resources])
+    acknowledge_wildcard(policy, flat(stack, runs), "the executions of its own map, no others")
 
 
 @dataclass(frozen=True)

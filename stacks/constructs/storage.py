@@ -8,6 +8,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 
+from stacks.constructs.acknowledged import ACCESS_LOGS, acknowledge
 from stacks.constructs.encryption import removal
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Buckets:
             ],
             removal_policy=removal(side),
         )
+        acknowledge(self.logs, ACCESS_LOGS)
 
     def make(
         self, name: str, *, events: bool = False, runs: bool = False, lock: Evidence | None = None
@@ -122,10 +124,10 @@ def table(scope: Construct, name: str, side: Side, key: kms.Key, *, sort: bool) 
         name: the construct's.
         side: settings.
         key: encrypts it.
-        sort: True: the ledger, ``pk`` and number ``sk``. False: ``id`` with an ``expiration``.
+        sort: True: the ledger, ``pk`` and ``sk``. False: ``id`` with an ``expiration``.
     """
     partition = dynamodb.Attribute(name="pk" if sort else "id", type=dynamodb.AttributeType.STRING)
-    order = dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.NUMBER)
+    order = dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING)
     return dynamodb.Table(
         scope,
         name,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aws_cdk import Stack
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 
+from stacks.constructs.acknowledged import INSTANCES, TASK, acknowledge, acknowledge_wildcard
 from stacks.constructs.function import log_group
-from stacks.constructs.role import allow, guarded_role
+from stacks.constructs.role import allow, guarded_role, role
 from stacks.settings import ROOT
 
 if TYPE_CHECKING:
@@ -81,6 +83,11 @@ def assembler_task(
             stream_prefix=CONTAINER, log_group=log_group(scope, "TaskLogs", side, key, "task")
         ),
     )
+    acknowledge(definition, TASK)
+    if definition.execution_role:
+        acknowledge_wildcard(
+            definition.execution_role, "*", "ecr:GetAuthorizationToken knows no resources"
+        )
     return AssemblerTask(cluster, definition, side.compute.upper(), placement.group)
 
 
@@ -123,25 +130,28 @@ def _definition(scope: Construct, side: ConnectedSide) -> ecs.TaskDefinition:
 def _instances(
     scope: Construct, side: ConnectedSide, placement: Placement, cluster: ecs.Cluster
 ) -> None:
-    """One instance for the cluster, for regions without Fargate."""
+    """Two instances at most that join the cluster by themselves, for regions without Fargate."""
     hardware = (
         ecs.AmiHardwareType.ARM if side.architecture == "arm64" else ecs.AmiHardwareType.STANDARD
     )
-    role = guarded_role(scope, "InstanceRole", "ec2.amazonaws.com")
+    data = ec2.UserData.for_linux()
+    data.add_commands(
+        f"echo ECS_CLUSTER={cluster.cluster_name} >> /etc/ecs/ecs.config",
+        "echo ECS_AWSVPC_BLOCK_IMDS=true >> /etc/ecs/ecs.config",
+    )
     template = ec2.LaunchTemplate(
         scope,
         "Instance",
         instance_type=ec2.InstanceType(side.instance_type),
         machine_image=ecs.EcsOptimizedImage.amazon_linux2023(hardware),
-        role=role,
+        role=_instance_role(scope, cluster),
         security_group=placement.group,
-        user_data=ec2.UserData.for_linux(),
+        user_data=data,
         require_imdsv2=True,
         detailed_monitoring=True,
         block_devices=[
             ec2.BlockDevice(
-                device_name="/dev/xvda",
-                volume=ec2.BlockDeviceVolume.ebs(30, encrypted=True),
+                device_name="/dev/xvda", volume=ec2.BlockDeviceVolume.ebs(30, encrypted=True)
             )
         ],
     )
@@ -155,13 +165,26 @@ def _instances(
         max_capacity=2,
         health_checks=autoscaling.HealthChecks.ec2(),
     )
-    provider = ecs.AsgCapacityProvider(
-        scope,
-        "Capacity",
-        auto_scaling_group=group,
-        enable_managed_scaling=False,
-        enable_managed_termination_protection=False,
-        can_containers_access_instance_role=False,
+    acknowledge(group, INSTANCES)
+
+
+def _instance_role(scope: Construct, cluster: ecs.Cluster) -> iam.Role:
+    """What the agent of an instance may do, in this cluster only."""
+    made = role(scope, "InstanceRole", "ec2.amazonaws.com")
+    ours = {"ArnEquals": {"ecs:cluster": cluster.cluster_arn}}
+    joining = ["ecs:RegisterContainerInstance", "ecs:DeregisterContainerInstance"]
+    allow(made, [*joining, *_SUBMIT], [cluster.cluster_arn])
+    instances = Stack.of(scope).format_arn(
+        service="ecs", resource="container-instance", resource_name=f"{cluster.cluster_name}/*"
     )
-    cluster.add_asg_capacity_provider(provider)
-    allow(role, ["ecs:DiscoverPollEndpoint"], ["*"])
+    allow(made, [*_AGENT], [instances], conditions=ours, why="instances of this cluster")
+    allow(made, ["ecs:DiscoverPollEndpoint"], ["*"], why="ECS knows no resources for it")
+    return made
+
+
+_SUBMIT: Final = (
+    "ecs:SubmitTaskStateChange",
+    "ecs:SubmitContainerStateChange",
+    "ecs:SubmitAttachmentStateChanges",
+)
+_AGENT: Final = ("ecs:Poll", "ecs:StartTelemetrySession", "ecs:UpdateContainerInstancesState")

@@ -49,6 +49,14 @@ class Topics:
             "PETRA_TOPIC_RELEASES": self.releases.topic_arn,
         }
 
+    def outputs(self) -> dict[str, str]:
+        """Return the outputs by which people subscribe."""
+        return {
+            "OperatorsTopicArn": self.operators.topic_arn,
+            "SecurityTopicArn": self.security.topic_arn,
+            "ReleasesTopicArn": self.releases.topic_arn,
+        }
+
     def arns(self) -> list[str]:
         """Return the ARNs of all."""
         return [self.operators.topic_arn, self.security.topic_arn, self.releases.topic_arn]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from petra import errors
+from petra.aws.side_settings import Limits
 from petra.errors import PetraError
 from stacks.definition import MACHINES, definition, error_names, lists, refusals
 
@@ -136,8 +137,10 @@ def test_variables_are_assigned_before_they_are_used(name: str) -> None:
         for part in (state, *state.get("Catch", []))
         for variable in part.get("Assign", {})
     }
-    used = set(re.findall(r"\$([a-z]\w*)(?![\w(])", json.dumps([*parts])))
-    assert used - assigned - {"states"} == set()
+    text = json.dumps([*parts])
+    used = set(re.findall(r"\$([a-z]\w*)(?![\w(])", text))
+    bound = set(re.findall(r"\$(\w+) := ", text))
+    assert used - assigned - bound - {"states"} == set()
 
 
 def test_an_unknown_name_is_refused_at_synthesis() -> None:
@@ -149,3 +152,10 @@ def test_an_unknown_name_is_refused_at_synthesis() -> None:
 def test_no_placeholder_of_synthesis_is_left(name: str) -> None:
     assert not re.search(r'"@[a-z]+"', json.dumps(machine(name)))
     assert '"@transient"' in (MACHINES / f"{name}.asl.json").read_text()
+
+
+def test_as_many_failures_as_images_are_allowed_fit_into_a_payload() -> None:
+    most = {"index": 499, "error": "DigestMismatchError", "cause": "x" * 300}
+    limit = next(each.le for each in Limits.model_fields["images"].metadata if hasattr(each, "le"))
+    assert ", 0, 300)" in lists()["@image"][0]["Output"]["cause"]
+    assert len(json.dumps(most)) * limit < 256 * 1024

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from petra.errors import SettingError
 from stacks.settings import ROOT, deployment
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NETWORK = {
     "vpc": "vpc-0123abcd",
@@ -65,3 +68,16 @@ def test_a_mistake_is_named_with_its_place(context: Any, said: str) -> None:
 def test_more_polls_than_a_history_holds_are_refused(context: Any) -> None:
     with pytest.raises(SettingError, match=r"2,000"):
         deployment(context)
+
+
+def test_a_text_names_a_file_with_the_settings(tmp_path: Path) -> None:
+    file = tmp_path / "production.json"
+    file.write_text(json.dumps(classified(name="Production")))
+    side = deployment(str(file)).classified
+    assert side
+    assert side.name == "Production"
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingError, match=r"nowhere\.json"):
+        deployment("nowhere.json")

@@ -26,7 +26,7 @@ POLLS = 2000
 class Limits(Model):
     """Bounds of what one run takes on."""
 
-    images: int = Field(200, ge=1, le=1000, description="Images in one bundle.")
+    images: int = Field(200, ge=1, le=500, description="Images in one bundle.")
     bundle_bytes: int = Field(200 * GIB, ge=MIB, le=45 * 1024 * GIB, description="Of one bundle.")
     spec_bytes: int = Field(256 * 1024, ge=1024, le=4 * MIB, description="Of an uploaded spec.")
 
