@@ -125,9 +125,10 @@ def test_parameters_that_the_model_does_not_know_are_named(ferryman: Ferryman) -
     assert ferryman.calls == []
 
 
-def test_an_operation_that_the_service_lacks_is_named(ferryman: Ferryman) -> None:
-    with pytest.raises(SettingError, match="no operation SwimAcross"):
-        _carry(_transfer(ferryman, start={"operation": "SwimAcross"}))
+@pytest.mark.parametrize("name", ["SwimAcross", "Meta", "GeneratePresignedUrl"])
+def test_an_operation_that_the_service_lacks_is_named(ferryman: Ferryman, name: str) -> None:
+    with pytest.raises(SettingError, match=f"no operation {name}"):
+        _carry(_transfer(ferryman, start={"operation": name}))
 
 
 def test_an_answer_without_the_id_is_a_fault_of_the_template(ferryman: Ferryman) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from petra.content.digest import Digest
+from petra.transfer.guard.clamav import scan_files
+from petra.transfer.guard.profile import load_profile
 from tests.support.command import Outcome, Run, assert_refused, names
 from tests.support.guarded import One, good, write
 from tests.support.world import SIGNED, World
@@ -77,6 +79,15 @@ def _guarded(run: Run, world: World, profile: str | Path, *more: str, **fields: 
     spec = world.spec(*SIGNED, charts=[world.chart()], **fields)
     arguments = ("--key", "ours.key", "--profile", profile, *more)
     return run("bundle", "create", "-f", spec, *arguments, "-q")
+
+
+def test_a_scanners_database_may_be_named_from_where_one_is(tmp_path: Path) -> None:
+    scanner = tmp_path / "clamscan"
+    scanner.write_text('#!/bin/sh\ncase "$*" in *"--database=/"*"/db "*) exit 0;; esac\nexit 2\n')
+    scanner.chmod(0o755)
+    named = {"PETRA_CLAMSCAN": str(scanner), "PETRA_CLAMAV_DB": "db"}
+    (verdict,) = scan_files(load_profile("clamav"), [tmp_path / "file"], named)
+    assert verdict.result == "passed"
 
 
 def test_a_bundle_that_is_made_for_a_guard_passes_it(run: Run, world: World) -> None:

@@ -127,6 +127,26 @@ def test_blocks_that_are_not_their_files_give_no_file(
     assert [spool.take(block) for block in blocks][-1] == "a"  # another round is a new beginning
 
 
+def test_a_block_that_claims_too_much_stops_no_other_file(
+    file: ShippedFile, tmp_path: Path
+) -> None:
+    (tmp_path / "landing" / "folder").mkdir(parents=True)
+    told: list[str] = []
+    spool = Spool(tmp_path / "landing", told.append)
+    blocks = read(*frames(file, "a"))
+    huge = Block(blocks[0].header.model_copy(update={"size": 2**52}), blocks[0].payload)
+    small = ShippedFile(tmp_path / "small", 3, Digest.of(b"abc"))
+    small.path.write_bytes(b"abc")
+
+    assert [spool.take(huge), spool.take(huge)] == [None, None]
+    assert [spool.take(block) for block in read(*frames(small, "folder"))] == [None]
+    assert [spool.take(block) for block in read(*frames(small, "b"))] == ["b"]
+    assert names(tmp_path / "landing" / "folder") == []
+    assert len(told) == 2
+    assert f"a of the stream is passed over: {2**52} bytes" in told[0]
+    assert "something else has its name" in told[1]
+
+
 @pytest.mark.parametrize("name", ["../a", "a/b", ".hidden", "", "a\x00"])
 def test_a_name_that_leads_elsewhere_is_no_block(file: ShippedFile, name: str) -> None:
     import zlib

@@ -156,8 +156,8 @@ class CallTransfer:
         from botocore import xform_name  # noqa: PLC0415  # boto3 is an extra
         from botocore.exceptions import ClientError, ParamValidationError  # noqa: PLC0415
 
-        method = getattr(self._client, xform_name(call.operation), None)
-        if method is None:
+        name = xform_name(call.operation)
+        if name not in self._client.meta.method_to_api_mapping:
             raise SettingError(
                 f"the service has no operation {call.operation}",
                 where=self._spec.service,
@@ -165,7 +165,7 @@ class CallTransfer:
             )
         with petra_errors(doing=call.operation, where=f"service {self._spec.service}"):
             try:
-                return method(**_filled(call.parameters, values))
+                return getattr(self._client, name)(**_filled(call.parameters, values))
             except ParamValidationError as error:
                 raise SettingError(
                     f"the service's model does not take the parameters of {call.operation}",

@@ -61,7 +61,8 @@ def command(call: Call, folder: str, inbox: str | None, **options: Any) -> None:
 
     Each is verified as petra bundle verify does it. With --to it is copied into an inbox first, so
     that a medium can be read-only: chunks that are missing, damaged or cannot be read are rebuilt
-    there from parity. It appears in the inbox only when all of it is good. DIR stays as it is.
+    there from parity. It appears in the inbox only when all of it is good, and DIR stays as it is.
+    Without --to chunks are rebuilt in DIR itself.
 
     With --watch files may come in any order, several times, in halves or not at all: each bundle is
     taken in as soon as it is whole or parity makes up for the rest. What is missing is named.

@@ -111,15 +111,15 @@ def _watch(
     keys = sender_keys(call, None, receiver)
     landing = Landing(how.folder, keys, how.patience.settle, NoProgress())
     with ExitStack() as stack:
-        check = _listening(stack, how) if how.stream else lambda: None
+        check = _listening(call, stack, how) if how.stream else lambda: None
         call.console.note(f"watching {how.folder} …")
         Watch(how.folder, landing, take, _Lines(call), how.patience, check).run()
 
 
-def _listening(stack: ExitStack, how: Watching) -> Callable[[], None]:
+def _listening(call: Call, stack: ExitStack, how: Watching) -> Callable[[], None]:
     """Listen for a stream that fills the folder; return what says whether that still goes."""
     from petra.transfer.oneway import Endpoint, PyDiode  # noqa: PLC0415  # start-up time
     from petra.transfer.streaming import StreamListener  # noqa: PLC0415  # as above
 
     link = PyDiode(Endpoint.parse(str(how.stream), where="--stream"))
-    return stack.enter_context(StreamListener(link, how.folder)).check
+    return stack.enter_context(StreamListener(link, how.folder, call.console.warn)).check

@@ -9,9 +9,11 @@ from petra.archive.sink import FileSink, storage_error
 from petra.archive.source import FileSource
 from petra.bundle.signatures import hash_source
 from petra.content.progress import NoProgress
+from petra.errors import NoSpaceError
 from petra.transfer.framing import BLOCK
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from petra.content.digest import Digest
@@ -48,15 +50,21 @@ class Spool:
     A file appears when all of it is there and has its digest. One of the same name with another
     digest takes the place of the one before, since a bundle may be made anew.
 
+    Nobody has signed what a block says of its file: one that claims more than the disk has room
+    for, or the name of something else, is passed over, and all others go on.
+
     Args:
         folder: where the files appear.
+        on_note: is told what is passed over, once.
 
     Raises:
         StorageError: it cannot be made.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, on_note: Callable[[str], None] = lambda _: None) -> None:
         self._folder = folder
+        self._on_note = on_note
+        self._refused: dict[tuple[str, Digest], None] = {}
         self._hidden = folder / ".petra-stream"
         self._begun: dict[tuple[str, Digest], _Begun] = {}
         self._done: dict[str, Digest] = {}
@@ -73,14 +81,18 @@ class Spool:
             The file's name, if it was the last that was missing; else None.
 
         Raises:
-            NoSpaceError: the file does not fit.
+            NoSpaceError: the disk is full.
             StorageError: the disk refused.
         """
         header = block.header
-        if self._is_done(header):
-            return None
         key = (header.name, header.digest)
-        begun = self._begun.pop(key, None) or self._begin(header)
+        if key in self._refused or self._is_done(header):
+            return None
+        try:
+            begun = self._begun.pop(key, None) or self._begin(header)
+        except NoSpaceError as error:
+            self._refuse(key, f"{header.size} bytes, and there are {error.found}")
+            return None
         if not begun.take(block):
             self._begun[key] = begun  # at the end again: blocks came in last
             return None
@@ -97,12 +109,21 @@ class Spool:
             self._give_up()
         return _Begun(self._hidden / f"{header.name}.{header.digest.hex}", header.size)
 
+    def _refuse(self, key: tuple[str, Digest], reason: str) -> None:
+        if len(self._refused) >= _OPEN_LIMIT:
+            self._refused.pop(next(iter(self._refused)))
+        self._refused[key] = None
+        self._on_note(f"{key[0]} of the stream is passed over: {reason}")
+
     def _give_up(self) -> None:
         self._begun.pop(next(iter(self._begun))).sink.abort()
 
     def _is_done(self, header: BlockHeader) -> bool:
         """Say whether the very file is there; one of an earlier run is read once."""
         path = self._folder / header.name
+        if path.exists() and not path.is_file():
+            self._refuse((header.name, header.digest), "something else has its name")
+            return True
         if not path.exists():
             return False
         if header.name not in self._done:

@@ -10,7 +10,7 @@ from petra.transfer.names import wire_name
 from petra.transfer.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from petra.content.progress import Progress
@@ -53,14 +53,17 @@ class StreamListener:
     Args:
         link: the one-way link.
         folder: where files appear when they are whole.
+        on_note: is told of files that are passed over, on that thread.
 
     Raises:
         StorageError: the folder cannot be made.
     """
 
-    def __init__(self, link: OneWay, folder: Path) -> None:
+    def __init__(
+        self, link: OneWay, folder: Path, on_note: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._link = link
-        self._spool = Spool(folder)
+        self._spool = Spool(folder, on_note)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 

@@ -7,6 +7,7 @@ limit that was reached is a finding here. Source: clamscan(1), clamav issues #10
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from petra.errors import ToolError
@@ -16,7 +17,6 @@ from petra.transfer.guard.pipeline import FilterVerdict, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from petra.transfer.guard.profile import Profile
 
@@ -67,7 +67,8 @@ def scan_files(
 
 
 def _scan(tool: Path, files: Sequence[Path], database: str | None) -> FilterVerdict:
-    chosen = [f"--database={database}"] if database else []
+    # It runs in a folder of its own, where a relative path would lead elsewhere.
+    chosen = [f"--database={Path(database).absolute()}"] if database else []
     output = run_tool(
         [tool, *_ARGUMENTS, *chosen, "--", *(path.absolute() for path in files)],
         what="clamscan",
