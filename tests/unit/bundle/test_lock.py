@@ -44,7 +44,7 @@ def _lock() -> Lock:
                 media_type=INDEX,
                 digest=Digest.of(b"signature"),
                 size=9,
-                tag="sha256-aa.sig",
+                tag=f"sha256-{Digest.of(b'index-a').hex}.sig",
             ),
         ),
     )

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from petra.content.digest import Digest
     from petra.content.protocols import ByteStream
 
+#: What readers of layouts take for an image's name, and what containerd looks for before it.
 NAME = "org.opencontainers.image.ref.name"
+RUNTIME_NAME = "io.containerd.image.name"
 
 
 class ArchiveTarget:

@@ -9,6 +9,7 @@ from petra import __version__
 from petra.archive import members
 from petra.archive.plan import Stored, Text
 from petra.archive.sums import checksums
+from petra.archive.target import NAME, RUNTIME_NAME
 from petra.bundle.lock import Lock, dump_lock
 from petra.bundle.metadata import (
     UNVERIFIED,
@@ -55,9 +56,6 @@ UNSIGNED = "output.sign is false in the spec"
 UNVERIFIED_CHART = "provenance files of charts are not verified by this version"
 
 TRUSTED_ROOT = "attestations/trusted_root.json"
-
-_REF_NAME = "org.opencontainers.image.ref.name"
-_IMAGE_NAME = "io.containerd.image.name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +175,13 @@ def image_index(images: Sequence[LockedImage]) -> bytes:
         ]
         for one in image.attachments:
             attached.setdefault(one.digest, one.descriptor.to_json())
-    unique = {(entry["digest"], entry["annotations"][_IMAGE_NAME]): entry for entry in entries}
+    unique = {(entry["digest"], entry["annotations"][RUNTIME_NAME]): entry for entry in entries}
     manifests = [*unique.values(), *attached.values()]
     return dump_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests})
 
 
 def _names(name: str) -> dict[str, str]:
-    return {_IMAGE_NAME: name, _REF_NAME: name}
+    return {RUNTIME_NAME: name, NAME: name}
 
 
 def _metadata(contents: Contents, listed: Sequence[Text | Stored]) -> Metadata:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from petra.bundle.fields import (
     API_VERSION,
@@ -25,7 +25,7 @@ from petra.bundle.fields import (
     Version,
 )
 from petra.content.descriptor import Descriptor
-from petra.encoding.models import Items, Model, reading, to_value, validate
+from petra.encoding.models import FieldError, Items, Model, reading, to_value, validate
 from petra.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -68,6 +68,18 @@ class LockedAttachment(Model):
     size: Size
     artifact_type: Text | None = None
     tag: Text | None = Field(None, description="Its tag, where it was found by one.")
+
+    @model_validator(mode="after")
+    def _own_tag(self) -> LockedAttachment:
+        """Its tag follows from its subject: it can never take the place of an image's."""
+        tags = {f"sha256-{self.subject.hex}{ending}" for ending in (".sig", ".att", ".sbom")}
+        if self.scheme == "tag" and self.tag not in tags:
+            raise FieldError(
+                "not the tag of what it is attached to", expected=" or ".join(sorted(tags))
+            )
+        if self.scheme == "referrer" and self.tag is not None:
+            raise FieldError("a tag of what is found without one", expected="no tag")
+        return self
 
     @property
     def descriptor(self) -> Descriptor:

@@ -6,7 +6,8 @@ that may pass is the receiver's to say. The steps, each owned by one function:
 1. one of the policy's signers signed it (:func:`_check_signer`);
 2. nothing was skipped that may not be (:func:`_check_skipped`);
 3. it is not too old (:func:`_check_age`);
-4. it names the images that its metadata describe, and no others (:func:`_check_names`);
+4. it names the images that its metadata describe, and no others
+   (:func:`petra.bundle.agreement.check_names`);
 5. each image has a rule, and its signatures, which travel with it, satisfy the rule
    (:func:`_verify_image`). What the sender recorded counts only where the rule says so;
 6. each image's SBOMs, provenance and scans are what the policy asks for
@@ -17,21 +18,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from petra.archive import members
 from petra.archive.target import ArchiveTarget
+from petra.bundle.agreement import check_names, listed
 from petra.bundle.fields import duration_text, time_text
 from petra.bundle.metadata import STEPS
 from petra.bundle.receive_evidence import EvidenceCheck
 from petra.bundle.received import ReceivedImage
 from petra.bundle.refusals import refuse
 from petra.bundle.verify import Signed
-from petra.errors import FormatError, NotFoundError, PolicyError, VerificationError
+from petra.errors import NotFoundError, PolicyError, VerificationError
 from petra.oci.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection
 
     from petra.bundle.image_rules import PolicyRules
     from petra.bundle.metadata import ImageRecord, Metadata, Skip
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from petra.trust.keys import PublicKey
     from petra.trust.policy import SignaturePolicy
     from petra.trust.verdict import SignatureVerdict
-
-#: Skipped steps and names that an error lists.
-_LISTED: Final = 20
 
 
 def _nothing(name: str) -> bytes:
@@ -104,7 +102,7 @@ def receiver_policy(
     now = now or datetime.now(UTC)
     check_signed(receiver, Signed(bundle.metadata, bundle.archive.digest, bundle.key), now=now)
     target = ArchiveTarget(bundle.archive.reader)
-    _check_names(bundle.metadata, target)
+    check_names(bundle.metadata, target)
     if receiver.rules is None:
         return {}
     return _check_images(receiver.rules, receiver, bundle, target, now)
@@ -155,9 +153,11 @@ def _check_skipped(receiver: Receiver, metadata: Metadata) -> None:
         "the sender skipped what may not be skipped",
         where=_title(metadata),
         expected=f"nothing skipped but {', '.join(allowed)}" if allowed else "nothing skipped",
-        found=_listed(
-            f"{skip.step} of {skip.image.name if skip.image else 'the bundle'}: {skip.reason}"
-            for skip in refused
+        found=listed(
+            [
+                f"{skip.step} of {skip.image.name if skip.image else 'the bundle'}: {skip.reason}"
+                for skip in refused
+            ]
         ),
         hint="ask the sender for a bundle with these steps taken; or allow them by name, with "
         f"--allow-skipped {','.join(steps)} or in the policy's spec.bundle.allowSkipped",
@@ -187,27 +187,6 @@ def _check_age(receiver: Receiver, metadata: Metadata, now: datetime) -> None:
             expected=f"made less than {duration_text(longest)} ago (spec.bundle.maxAge)",
             found=time_text(metadata.created),
             hint="ask the sender for a newer bundle",
-        )
-
-
-def _check_names(metadata: Metadata, target: ArchiveTarget) -> None:
-    """Step 4: it names the images that its metadata describe, and no others.
-
-    What is loaded goes by the names in ``index.json``, what is verified by the metadata.
-    """
-    described = {name: image.digest for image in metadata.images for name in image.names}
-    found = {name: descriptor.digest for name, descriptor in target.names.items()}
-    wrong = [name for name in {**described, **found} if described.get(name) != found.get(name)]
-    if wrong:
-        raise FormatError(
-            "the bundle names other images than its metadata describe",
-            where=members.INDEX,
-            found=_listed(
-                f"{name}: {found.get(name, 'missing')}, described as "
-                f"{described.get(name, 'nothing')}"
-                for name in wrong
-            ),
-            hint="do not use it; ask the sender for a bundle made by petra",
         )
 
 
@@ -268,9 +247,3 @@ def _tell_root(
 
 def _title(metadata: Metadata) -> str:
     return f"{metadata.name} {metadata.version}"
-
-
-def _listed(lines: Iterable[str]) -> str:
-    found = [*lines]
-    more = [f"… and {len(found) - _LISTED} more"] if len(found) > _LISTED else []
-    return "".join(f"\n    {line}" for line in [*found[:_LISTED], *more])

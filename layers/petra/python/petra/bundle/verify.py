@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from petra.archive.verify import Verified, verify_archive
 from petra.bundle.fields import time_text
-from petra.errors import FormatError, PetraError, PolicyError
+from petra.errors import PetraError, PolicyError
 from petra.trust.blob import verify_blob_by_any
 
 if TYPE_CHECKING:
@@ -121,11 +121,10 @@ def verify_bundle(
 
 def _check_images(verified: Verified, metadata: Metadata) -> None:
     """Refuse a bundle that lacks a blob of its images, unless it is differential and says so."""
-    from petra.archive.members import LOCK  # noqa: PLC0415  # start-up time
+    from petra.bundle.agreement import bundle_lock  # noqa: PLC0415  # start-up time
     from petra.bundle.differential import check_blobs  # noqa: PLC0415  # as above
-    from petra.bundle.lock import load_lock  # noqa: PLC0415  # as above
 
-    check_blobs(metadata, load_lock(verified.reader.read(LOCK), where=LOCK, error=FormatError))
+    check_blobs(metadata, bundle_lock(verified.reader, metadata))
 
 
 def check_expiry(metadata: Metadata, now: datetime) -> None:

@@ -11,8 +11,6 @@ from petra.cli.command import petra_command
 from petra.cli.opening import open_source, verified
 
 if TYPE_CHECKING:
-    from petra.archive.reader import ArchiveReader
-    from petra.bundle.lock import Lock
     from petra.bundle.metadata import Metadata
     from petra.cli.command import Call
     from petra.report.page import Facts
@@ -32,6 +30,7 @@ def command(call: Call, bundle: str | None, file: str | None, to: str | None) ->
     first; without one the page says UNVERIFIED at its top.
     """
     from petra.archive.sink import write_file  # noqa: PLC0415  # start-up time
+    from petra.bundle.agreement import bundle_lock  # noqa: PLC0415  # as above
     from petra.report.page import Facts, report  # noqa: PLC0415  # as above
 
     named = bundle or file
@@ -43,7 +42,8 @@ def command(call: Call, bundle: str | None, file: str | None, to: str | None) ->
             reader = found.archive.reader
             name = Path(reader.source.name).name
             facts = Facts(name, reader.source.size, found.archive.digest, found.key.fingerprint)
-            page, target = report(found.metadata, _lock(reader), facts), _target(path, name, to)
+            lock = bundle_lock(reader, found.metadata)
+            page, target = report(found.metadata, lock, facts), _target(path, name, to)
     else:
         page, target = _unverified(path, to)
     write_file(target, page)
@@ -55,6 +55,7 @@ def command(call: Call, bundle: str | None, file: str | None, to: str | None) ->
 def _unverified(path: Path, to: str | None) -> tuple[bytes, Path]:
     from petra.archive.members import METADATA  # noqa: PLC0415  # start-up time
     from petra.archive.reader import ArchiveReader  # noqa: PLC0415  # as above
+    from petra.bundle.agreement import bundle_lock  # noqa: PLC0415  # as above
     from petra.bundle.metadata import load_metadata  # noqa: PLC0415  # as above
     from petra.errors import PetraError  # noqa: PLC0415  # as above
     from petra.report.page import Facts, report  # noqa: PLC0415  # as above
@@ -65,18 +66,10 @@ def _unverified(path: Path, to: str | None) -> tuple[bytes, Path]:
             metadata: Metadata = load_metadata(reader.read(METADATA))
             name = Path(source.name).name
             facts: Facts = Facts(name, source.size)
-            return report(metadata, _lock(reader), facts), _target(path, name, to)
+            return report(metadata, bundle_lock(reader, metadata), facts), _target(path, name, to)
         except PetraError as error:
             error.name(f"bundle {path}")
             raise
-
-
-def _lock(reader: ArchiveReader) -> Lock:
-    from petra.archive.members import LOCK  # noqa: PLC0415  # start-up time
-    from petra.bundle.lock import load_lock  # noqa: PLC0415  # as above
-    from petra.errors import FormatError  # noqa: PLC0415  # as above
-
-    return load_lock(reader.read(LOCK), where=LOCK, error=FormatError)
 
 
 def _target(path: Path, name: str, to: str | None) -> Path:

@@ -37,11 +37,9 @@ def command(call: Call, file: str, signature: str | None, listen: str) -> None:
     The bundle is verified first. Images are at HOST:PORT/REGISTRY/REPOSITORY (a containerd mirror
     asks for them by itself), charts at http://HOST:PORT/charts. Read-only; Ctrl-C ends it.
     """
-    from petra.archive.members import LOCK  # noqa: PLC0415  # start-up time
-    from petra.archive.target import ArchiveTarget  # noqa: PLC0415  # as above
+    from petra.archive.target import ArchiveTarget  # noqa: PLC0415  # start-up time
+    from petra.bundle.agreement import bundle_lock, check_names  # noqa: PLC0415  # as above
     from petra.bundle.differential import require_whole  # noqa: PLC0415  # as above
-    from petra.bundle.lock import load_lock  # noqa: PLC0415  # as above
-    from petra.errors import FormatError  # noqa: PLC0415  # as above
     from petra.serve.bundle import BundleCharts, BundleRepositories  # noqa: PLC0415  # as above
     from petra.serve.server import BundleServer  # noqa: PLC0415  # as above
 
@@ -50,8 +48,9 @@ def command(call: Call, file: str, signature: str | None, listen: str) -> None:
     with verified(call, file, signature, receiver=receiver) as bundle:
         require_whole(bundle.metadata, "serve")
         reader = bundle.archive.reader
-        lock = load_lock(reader.read(LOCK), where=LOCK, error=FormatError)
-        repositories = BundleRepositories(ArchiveTarget(reader), lock)
+        target = ArchiveTarget(reader)
+        check_names(bundle.metadata, target)
+        repositories = BundleRepositories(target, bundle_lock(reader, bundle.metadata))
         charts = BundleCharts(reader)
         server = BundleServer(
             host, port, repositories, charts, report=lambda access: call.console.note(str(access))

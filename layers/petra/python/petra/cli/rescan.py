@@ -7,9 +7,8 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from petra.archive.members import LOCK
 from petra.archive.target import ArchiveTarget
-from petra.bundle.lock import load_lock
+from petra.bundle.agreement import bundle_lock
 from petra.bundle.subjects import subjects
 from petra.errors import FormatError
 from petra.scan.model import load_result
@@ -49,7 +48,7 @@ class BundleImages:
         self._reader = reader
         self._metadata = metadata
         self._archive = ArchiveTarget(reader)
-        self._lock = load_lock(reader.read(LOCK), where=LOCK, error=FormatError)
+        self._lock = bundle_lock(reader, metadata)
         self._server: BundleServer | None = None
         self._mutex = Lock()
         self._stack = ExitStack()

@@ -10,11 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias
 
-from petra.archive import members
 from petra.archive.target import ArchiveTarget
+from petra.bundle.agreement import bundle_lock
 from petra.bundle.differential import absent_layers
-from petra.bundle.lock import load_lock
-from petra.errors import FormatError
 
 if TYPE_CHECKING:
     from petra.archive.reader import ArchiveReader
@@ -64,14 +62,15 @@ class OpenBundle:
         """Return `verified`, opened for loading.
 
         Raises:
-            FormatError: its index or its lock is malformed.
+            FormatError: its index or its lock is malformed, or says something else than the
+                metadata.
         """
         reader = verified.archive.reader
         return cls(
             reader=reader,
             archive=ArchiveTarget(reader),
             metadata=verified.metadata,
-            lock=load_lock(reader.read(members.LOCK), where=members.LOCK, error=FormatError),
+            lock=bundle_lock(reader, verified.metadata),
             digest=verified.archive.digest,
             signer=verified.key.fingerprint,
         )
