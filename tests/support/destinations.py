@@ -74,6 +74,7 @@ class FakePublication(FakeDestination):
     """A place that is published to first; the cluster reads `live`."""
 
     live: tuple[str, ...] = ()
+    digest: Digest = field(default_factory=lambda: Digest.of(b"live"))
 
     def publish(self, progress: Progress) -> Loaded:
         return super().load(progress)
@@ -81,7 +82,7 @@ class FakePublication(FakeDestination):
     def switch(self) -> Placed:
         self.diary.note(f"switch {self.name}")
         self.live = tuple(self.items)
-        return Placed("channel", f"{self.name}/stable", Digest.of(b"live"), sent=True)
+        return Placed("channel", f"{self.name}/stable", self.digest, sent=True)
 
 
 @dataclass

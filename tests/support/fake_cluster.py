@@ -8,7 +8,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from petra.errors import TransportError
-from petra.load.kubernetes import Event, GoneError, Kind, Listing
+from petra.load.kubernetes import Event, Kind, Listing
+from petra.load.kubernetes_errors import GoneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -142,6 +142,21 @@ def test_the_same_bundle_again_is_a_no_op_that_says_so(bundles: Bundles, there: 
     assert events(there) == ["begun", "complete"]
 
 
+def test_the_same_bundle_with_other_manifests_is_no_no_op(bundles: Bundles, there: There) -> None:
+    """Whoever corrects how the cluster knows the registry is not told that all is well already."""
+    file, corrected = bundles.make(), ("--cluster-registry", "registry.site:5000/charts")
+    there.load(file)
+    before = there.tags()["platform"]["stable"]
+    refused = there.load(file, *corrected)
+    assert refused.status == 3
+    assert "other manifests are there as version 1.4.0 already" in refused.err
+    assert "--replace" in refused.err
+
+    outcome = there.load(file, *corrected, "--replace")
+    assert outcome.status == 0, outcome.err
+    assert there.tags()["platform"]["stable"] != before
+
+
 def test_the_same_bundle_again_is_verified_all_the_same(bundles: Bundles, there: There) -> None:
     file = bundles.make()
     there.load(file)
@@ -201,6 +216,21 @@ def test_a_part_without_a_destination_is_told(
     arguments = (*there.options(), given, f"{scheme}://{there.host}/x")
     outcome = there.petra("bundle", "load", "-f", bundles.make(), *arguments)
     assert_refused(outcome, 2, f"1 {part}", variable)
+    assert_untouched(there)
+
+
+@pytest.mark.parametrize("flag", ["--charts-to", "--manifests-to"])
+@pytest.mark.parametrize(
+    "url", ["https://user:s3cret@registry.site/x", "registry://registry.site/x", "oci:/registry/x"]
+)
+def test_a_url_of_another_kind_does_not_become_a_folder(
+    bundles: Bundles, there: There, flag: str, url: str
+) -> None:
+    before = names(there.folder)
+    outcome = there.load(there.folder / "not-read", flag, url)
+    assert_refused(outcome, 2, f"where: {flag} {url.partition(':')[0]}:", "oci://HOST", "a folder")
+    assert "s3cret" not in outcome.err
+    assert names(there.folder) == before
     assert_untouched(there)
 
 

@@ -140,6 +140,22 @@ def test_a_bundle_that_is_too_old(
     assert verify().status == 0
 
 
+def test_a_bundle_from_the_future_has_no_age(
+    world: World, create: Run, verify: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or its sender could make one that never grows too old."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(datetime(2099, 1, 2, tzinfo=UTC).timestamp())))
+    world.spec(WEB)
+    assert create().status == 0
+    rule = world.rule("**", key="vendor.pub")
+
+    world.policy(rule, bundle={"allowSkipped": USUAL, "maxAge": "30d"})
+    assert_refused(verify(), 3, "in the future", "2099-01-02T00:00:00Z", "clock")
+
+    world.policy(rule, bundle={"allowSkipped": USUAL})
+    assert verify().status == 0
+
+
 def test_provenance_that_is_asked_for_and_gone(sent: World, verify: Callable[..., Outcome]) -> None:
     policy(sent, provenance=True)
     assert verify("--output", "json").json["provenance"] is True

@@ -203,9 +203,17 @@ def test_its_token_may_stand_in_a_variable() -> None:
         ("https://hooks.site", "t"),
         ("ftp://hooks.site/flux-system/petra", "t"),
         ("https://hooks.site/flux-system/petra", ""),
+        ("https://user:s3cret@hooks.site/flux-system/petra", "t"),
+        ("https://s3cret@hooks.site/flux-system/petra", "t"),
+        ("https://hooks.site/flux-system/petra?key=s3cret", "t"),
+        ("https://hooks.site:http/flux-system/petra", "t"),
+        ("https://hooks.site:99999/flux-system/petra", "t"),
+        ("https://[::1/flux-system/petra", "t"),
+        ("https://hooks.site/Flux System/petra", "t"),
     ],
 )
 def test_a_receiver_that_cannot_be_called_is_refused(url: str, token: str) -> None:
     with pytest.raises(PetraError) as caught:
         flux_receiver(Settings(flux_receiver=url), {"PETRA_FLUX_RECEIVER_TOKEN": token})
     assert caught.value.exit_status == 2
+    assert "s3cret" not in str(caught.value)

@@ -20,7 +20,8 @@ from petra.errors import (
     TransportError,
 )
 from petra.load.kubeconfig import connect
-from petra.load.kubernetes import HELM_RELEASE, Event, GoneError, KubernetesCluster
+from petra.load.kubernetes import HELM_RELEASE, OBJECT_LIMIT, PAGE, Event, KubernetesCluster
+from petra.load.kubernetes_errors import GoneError
 from petra.oci.retry import RetryPolicy
 from tests.support.pki import write_pki
 from tests.support.scripted_server import Reply, ScriptedServer, scripted_server
@@ -72,7 +73,8 @@ def _json(value: object, status: int = 200) -> Reply:
 
 
 def _named(*names: str) -> list[dict[str, Any]]:
-    return [{"metadata": {"name": name, "resourceVersion": "7"}} for name in names]
+    head = {"namespace": "flux-system", "resourceVersion": "7"}
+    return [{"metadata": {"name": name, **head}} for name in names]
 
 
 def _list(cluster: KubernetesCluster) -> Any:
@@ -346,3 +348,54 @@ def test_no_kubeconfig_is_told(tmp_path: Path) -> None:
 def test_outside_a_pod_there_is_no_service_account() -> None:
     with pytest.raises(SettingError, match="unusable kubeconfig"):
         connect("in-cluster")
+
+
+# An API that is none, or that wishes us ill.
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "no object",
+        {},
+        {"metadata": None},
+        {"metadata": {"namespace": "flux-system"}},
+        {"metadata": {"name": 7, "namespace": "flux-system"}},
+        {"metadata": {"name": "a"}},
+        {"metadata": {"name": "a", "namespace": "elsewhere"}},
+    ],
+)
+def test_what_is_no_object_of_the_namespace_is_refused(
+    server: ScriptedServer, cluster: KubernetesCluster, item: Any
+) -> None:
+    server.script = [_json({"items": [item], "metadata": {"resourceVersion": "41"}})]
+    with pytest.raises(FormatError, match="not an object") as caught:
+        _list(cluster)
+    assert caught.value.where == server.url
+
+
+@pytest.mark.parametrize("event", [[], {"type": "ADDED"}, {"type": "ADDED", "object": {"a": 1}}])
+def test_what_is_no_event_is_refused(
+    server: ScriptedServer, cluster: KubernetesCluster, event: Any
+) -> None:
+    server.script = [Reply(200, json.dumps(event).encode() + b"\n", chunked=True)]
+    with pytest.raises(PetraError, match="not an"):
+        list(cluster.watch(HELM_RELEASE, "flux-system", "1", 30))
+
+
+@pytest.mark.parametrize("page", [{"items": None}, {"metadata": None}, {"items": {"a": 1}}, []])
+def test_a_list_of_nothing_has_nothing(
+    server: ScriptedServer, cluster: KubernetesCluster, page: Any
+) -> None:
+    server.script = [_json(page)]
+    assert _list(cluster).items == ()
+
+
+def test_a_list_that_never_ends_is_ended(
+    server: ScriptedServer, cluster: KubernetesCluster
+) -> None:
+    page = {"items": _named("a") * PAGE, "metadata": {"continue": "next"}}
+    server.otherwise = _json(page)
+    with pytest.raises(FormatError, match="too many helmreleases"):
+        _list(cluster)
+    assert len(server.requests) == OBJECT_LIMIT // PAGE + 1

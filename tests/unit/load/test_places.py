@@ -45,6 +45,16 @@ def test_anything_else_is_refused(uri: str) -> None:
         Place.parse(uri)
 
 
+@pytest.mark.parametrize(
+    "uri", ["registry://user:s3cret@reg.internal/apps", "registry://s3cret@reg.internal"]
+)
+def test_a_password_in_it_is_not_repeated(uri: str) -> None:
+    with pytest.raises(UsageError, match="not a registry") as caught:
+        Place.parse(uri)
+    assert "s3cret" not in str(caught.value)
+    assert "registry://reg.internal" in str(caught.value)
+
+
 def test_images_of_docker_hub_keep_its_library() -> None:
     place = Place.parse("registry://reg.internal/apps")
 

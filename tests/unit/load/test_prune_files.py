@@ -21,7 +21,7 @@ def doomed(record: DestinationRecord, *kept: str) -> Doomed:
     return Doomed((record,), (), frozenset(), frozenset(kept))
 
 
-def place(part: Any, name: Path, *paths: Path) -> DestinationRecord:
+def place(part: Any, name: Path | str, *paths: Path) -> DestinationRecord:
     placed = tuple(
         PlacedRecord(name="x", reference=str(path), digest=Digest.of(b"")) for path in paths
     )
@@ -32,7 +32,7 @@ def test_a_nodes_file_goes_and_others_stay(tmp_path: Path) -> None:
     old, new = tmp_path / "old.tar", tmp_path / "new.tar"
     for path in (old, new):
         path.touch()
-    record = place("images", tmp_path, old, new)
+    record = place("images", f"k3s:{tmp_path}", old, new)
     pruned = FilePruner(record, "a note").remove(doomed(record, str(new)), dry_run=False)
     assert pruned.removed == (str(old),)
     assert pruned.notes == ("a note",)
@@ -41,7 +41,7 @@ def test_a_nodes_file_goes_and_others_stay(tmp_path: Path) -> None:
 
 def test_a_folder_where_a_nodes_file_should_be_stays(tmp_path: Path) -> None:
     (tmp_path / "old.tar").mkdir()
-    record = place("images", tmp_path, tmp_path / "old.tar")
+    record = place("images", f"k3s:{tmp_path}", tmp_path / "old.tar")
     assert FilePruner(record).remove(doomed(record), dry_run=False).removed == ()
     assert (tmp_path / "old.tar").is_dir()
 
@@ -75,6 +75,29 @@ def test_a_folder_elsewhere_stays_whatever_the_ledger_says(manifests: Path, tmp_
     record = place("manifests", manifests, other)
     assert FilePruner(record).remove(doomed(record), dry_run=False).removed == ()
     assert other.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("part", "name"), [("images", "k3s:{}/images"), ("images", "k3s"), ("manifests", "{}/m")]
+)
+def test_a_file_elsewhere_stays_whatever_the_ledger_says(
+    tmp_path: Path, part: str, name: str
+) -> None:
+    other = tmp_path / "precious"
+    other.touch()
+    record = place(part, name.format(tmp_path), other, tmp_path / "images" / ".." / "precious")
+    assert FilePruner(record).remove(doomed(record), dry_run=False).removed == ()
+    assert other.is_file()
+
+
+def test_a_chart_elsewhere_stays_whatever_the_ledger_says(tmp_path: Path) -> None:
+    """Though it is the very file that the ledger has the digest of."""
+    other = tmp_path / "precious"
+    other.touch()
+    record = place("charts", tmp_path / "charts", other)
+    (tmp_path / "charts").mkdir()
+    assert ChartFolderPruner(record).remove(doomed(record), dry_run=False).removed == ()
+    assert other.is_file()
 
 
 def test_what_a_killed_prune_left_goes_too(manifests: Path) -> None:

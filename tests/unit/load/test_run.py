@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from petra.content.digest import Digest
 from petra.content.progress import NoProgress
 from petra.load.ledger import History
 from petra.load.run import Load
@@ -20,7 +21,7 @@ from tests.support.destinations import (
     MemoryLedger,
     away,
 )
-from tests.support.ledgers import NOON, loaded, stamp
+from tests.support.ledgers import NOON, event, loaded, stamp
 
 if TYPE_CHECKING:
     from petra.load.report import Report
@@ -225,6 +226,30 @@ def test_a_bundle_that_is_not_the_current_one_is_loaded_again() -> None:
     site.load.run()
     site.ledger.stored += loaded(stamp(3))
     assert site.load.run().verdict == "loaded"
+
+
+def test_a_rollback_that_did_not_end_is_gone_back_on_by_the_bundle_that_is_current() -> None:
+    """The channel may have moved already: that all was in place once proves nothing."""
+    site = Site()
+    site.ledger.stored += loaded(stamp(1))
+    site.load.run()
+    site.ledger.stored.append(event("rolling back", BUNDLE, to=stamp(1)))
+    moved: tuple[str, ...] = ("a",)
+    site.manifests.live = moved
+    assert site.load.run().verdict == "loaded"
+    assert site.manifests.live == ("a", "b")
+    assert History(site.ledger.events()).rolling_back("shop") is None
+
+
+def test_manifests_that_would_be_others_now_are_published() -> None:
+    """As they are when another call names another registry for the cluster."""
+    site = Site()
+    site.load.run()
+    site.diary.lines.clear()
+    site.manifests.digest = Digest.of(b"with another registry in them")
+    assert site.load.run().verdict == "loaded"
+    assert "switch manifests" in site.diary.lines
+    assert site.load.run().verdict == "already loaded"
 
 
 def test_a_release_that_does_not_succeed_is_no_success() -> None:

@@ -17,8 +17,8 @@ that may pass is the receiver's to say. The steps, each owned by one function:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
 from petra.archive.target import ArchiveTarget
 from petra.bundle.agreement import check_names, listed
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from petra.trust.keys import PublicKey
     from petra.trust.policy import SignaturePolicy
     from petra.trust.verdict import SignatureVerdict
+
+#: How far the sender's clock may be ahead of ours.
+_AHEAD: Final = timedelta(days=1)
 
 
 def _nothing(name: str) -> bytes:
@@ -180,7 +183,18 @@ def _excused(rules: PolicyRules | None, skip: Skip) -> bool:
 def _check_age(receiver: Receiver, metadata: Metadata, now: datetime) -> None:
     """Step 3: it is not too old."""
     longest = receiver.bundle.max_age
-    if longest is not None and now - metadata.created > longest:
+    if longest is None:
+        return
+    if metadata.created - now > _AHEAD:
+        raise PolicyError(
+            "the bundle says that it was made in the future, so its age is not known",
+            where=_title(metadata),
+            expected=f"made before {time_text(now)}, by this machine's clock (spec.bundle.maxAge)",
+            found=time_text(metadata.created),
+            hint="check this machine's clock; if it is right, ask the sender for a bundle with "
+            "the right time",
+        )
+    if now - metadata.created > longest:
         raise PolicyError(
             "the bundle is too old",
             where=_title(metadata),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import click
 
 from petra.cli.durations import Duration
-from petra.errors import SettingError
+from petra.errors import SettingError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +35,10 @@ timeout_option = click.option(
 )
 
 _TOKEN_LIMIT: Final = 64 * 1024
-_HOME: Final = 2
+#: Credentials would stand in every message that says where the Receiver is.
+_RECEIVER: Final = re.compile(
+    r"(?P<base>https?://[^@?#\s]+)/(?P<namespace>[a-z0-9-]{1,63})/(?P<name>[a-z0-9.-]{1,253})"
+)
 
 
 @contextmanager
@@ -95,17 +98,25 @@ def flux_receiver(settings: Settings, environ: Mapping[str, str]) -> Receiver:
     from petra.load.receiver import Receiver  # noqa: PLC0415  # start-up time
 
     url = settings.need("flux_receiver").rstrip("/")
-    parts = urlsplit(url)
-    *_, namespace, name = ["", "", *parts.path.split("/")]
-    if not (parts.scheme in ("http", "https") and parts.hostname and namespace and name):
+    named = _RECEIVER.fullmatch(url)
+    if not named or not _is_url(named["base"]):
         raise SettingError(
             "not a usable Receiver",
             where="--flux-receiver",
-            expected="https://HOST[/PREFIX]/NAMESPACE/NAME",
+            expected="https://HOST[/PREFIX]/NAMESPACE/NAME, no user, no password, no query",
             hint="the URL of notification-controller's receiver, and which Receiver is meant",
         )
-    base = url.rsplit("/", _HOME)[0]
-    return Receiver(base, namespace, name, _token(settings, environ))
+    return Receiver(named["base"], named["namespace"], named["name"], _token(settings, environ))
+
+
+def _is_url(text: str) -> bool:
+    from petra.oci.urls import Url  # noqa: PLC0415  # start-up time
+
+    try:
+        Url.parse(text)
+    except TransportError:
+        return False
+    return True
 
 
 def _token(settings: Settings, environ: Mapping[str, str]) -> bytes:

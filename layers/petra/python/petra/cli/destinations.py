@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from petra.cli.registries import is_plain, registry_options
 from petra.errors import UsageError
+from petra.oci.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +38,8 @@ LOAD_SETTINGS: Final = (
     "connections",
 )
 _OCI: Final = "oci://"
+#: A scheme, or what somebody meant as one: `oci:/…`, `registry:…`.
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]+:")
 
 
 def check_settings(settings: Settings) -> None:
@@ -43,9 +47,12 @@ def check_settings(settings: Settings) -> None:
 
     Raises:
         SettingError: it names none; says how to.
+        UsageError: what it names is no place for charts or manifests.
     """
     if not (settings.images_to or settings.charts_to or settings.manifests_to):
         raise settings.missing("images_to")
+    _check_place(settings.charts_to, "--charts-to")
+    _check_place(settings.manifests_to, "--manifests-to")
 
 
 @contextmanager
@@ -119,6 +126,20 @@ def _charts(
     if where.startswith(_OCI):
         return ChartRegistry(bundle, client, where, replace=replace)
     return ChartRepositoryFolder(bundle, Path(where).absolute(), replace=replace)
+
+
+def _check_place(where: str | None, flag: str) -> None:
+    """Refuse a URL of another kind: it would become a folder of that name.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if where and _SCHEME.match(where) and not where.startswith(_OCI):
+        raise UsageError(
+            "not a place for this part of a bundle",
+            where=f"{flag} {redact(where)}",
+            expected="oci://HOST[:PORT]/PATH, or a folder",
+        )
 
 
 def _manifests(

@@ -175,7 +175,15 @@ class Publication(Destination, Protocol):
 
     ``load`` is :meth:`publish` and then :meth:`switch`. Whoever loads several parts calls the two
     by themselves, so that the switch comes after everything else.
+
+    Attributes:
+        digest: of what is published.
     """
+
+    @property
+    def digest(self) -> Digest:
+        """What :meth:`switch` will say that the cluster reads."""
+        ...
 
     def publish(self, progress: Progress, /) -> Loaded:
         """Put everything in place beside what the cluster reads; the cluster sees no difference.

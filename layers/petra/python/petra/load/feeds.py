@@ -6,8 +6,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from petra.bundle.platform_files import mapping
 from petra.errors import TransportError
-from petra.load.kubernetes import GoneError
+from petra.load.kubernetes_errors import GoneError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +124,7 @@ class Feeds:
 
     def apply(self, scope: Scope, event: Event) -> None:
         """Take one event."""
-        name = event.value["metadata"].get("name", "")
+        name = mapping(event.value.get("metadata")).get("name", "")
         with self._changed:
             known = self._objects.get(scope)
             if event.type == "BOOKMARK" or known is None:
@@ -201,7 +202,7 @@ class _Feed(threading.Thread):
             if self._stopped.is_set():
                 break
             for event in self._watch:
-                version = str(event.value["metadata"].get("resourceVersion", version))
+                version = str(mapping(event.value.get("metadata")).get("resourceVersion", version))
                 self._feeds.apply(self._scope, event)
             if time.monotonic() - began < _SHORT:
                 self._stopped.wait(_SHORT)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from petra.errors import UsageError
 from petra.oci.registry import RegistryClient, RegistryOptions
+from petra.oci.urls import redact
 
 if TYPE_CHECKING:
     from petra.load.destination import Destination, OpenBundle
@@ -72,7 +73,7 @@ def image_destination(
         return LayoutDestination(uri, Path(rest), bundle, options.workers)
     raise UsageError(
         "not a place for images",
-        where=uri[:300],
+        where=redact(uri),
         expected="registry://HOST[:PORT]/PREFIX, k3s[:DIR], containerd[:ADDRESS] or layout:DIR",
     )
 

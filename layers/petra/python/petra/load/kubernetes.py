@@ -11,9 +11,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from petra.bundle.platform_files import listing, mapping
 from petra.encoding.json import load_json
-from petra.errors import AccessError, FormatError, PetraError, RateLimitedError, TransportError
-from petra.oci.retry import RETRYABLE, RetryPolicy, parse_retry_after
+from petra.errors import FormatError, RateLimitedError, TransportError
+from petra.load.kubernetes_errors import (
+    ANSWER_LIMIT,
+    TEXT_LIMIT,
+    GoneError,
+    bounded,
+    refusal,
+    translated,
+)
+from petra.oci.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,12 +31,11 @@ if TYPE_CHECKING:
 
     import httpx2
 
-#: Objects in one answer to a list, and the most bytes of one answer or event.
+#: Objects in one answer to a list.
 PAGE: Final = 500
-ANSWER_LIMIT: Final = 64 * 1024 * 1024
+#: Objects of a kind in a namespace: ten times what any cluster has of Flux's.
+OBJECT_LIMIT: Final = 20_000
 
-_TEXT_LIMIT: Final = 300
-_UNAUTHORIZED: Final = frozenset({401, 403})
 _NOT_FOUND: Final = 404
 _GONE: Final = 410
 _BAD: Final = 300
@@ -64,12 +72,6 @@ HELM_REPOSITORY: Final = Kind(
     "source.toolkit.fluxcd.io", "v1", "HelmRepository", "helmrepositories"
 )
 HELM_CHART: Final = Kind("source.toolkit.fluxcd.io", "v1", "HelmChart", "helmcharts")
-
-
-class GoneError(TransportError):
-    """The version that a watch or a page began at is too old: list again."""
-
-    retryable = False  # the same call would only fail again
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +168,30 @@ class KubernetesCluster:
             page = self._request("list", kind, namespace, params=query)
             if page is None:
                 return None
-            items += [dict(item) for item in page.get("items", ())]
-            metadata = page.get("metadata", {})
+            items += [self.check_object(item, namespace) for item in listing(page.get("items"))]
+            if len(items) > OBJECT_LIMIT:
+                raise FormatError(
+                    f"the API lists too many {kind.plural}",
+                    where=self.server,
+                    expected=f"at most {OBJECT_LIMIT} in namespace {namespace}",
+                )
+            metadata = mapping(page.get("metadata"))
             if not metadata.get("continue"):
                 return Listing(tuple(items), str(metadata.get("resourceVersion", "")))
             query = {"limit": str(PAGE), "continue": str(metadata["continue"])}
+
+    def check_object(self, value: object, namespace: str) -> dict[str, Any]:
+        """Return an object that the API gave, if it has a name and is where it was looked for."""
+        found = mapping(value)
+        metadata = mapping(found.get("metadata"))
+        if not isinstance(metadata.get("name"), str) or metadata.get("namespace") != namespace:
+            raise FormatError(
+                "not an object of a cluster",
+                where=self.server,
+                expected=f"metadata with a name, and namespace {namespace}",
+                hint="check that the kubeconfig's server is a Kubernetes API",
+            )
+        return found
 
     def watch(self, kind: Kind, namespace: str, version: str, seconds: int) -> Watch:
         """Return what happens after `version`; see :class:`Cluster`."""
@@ -208,7 +229,7 @@ class KubernetesCluster:
                 with self.answer(verb, kind, namespace, name=name, **options) as answer:
                     if answer is None:
                         return None
-                    data = b"".join(_bounded(answer, self.server))
+                    data = b"".join(bounded(answer, self.server))
                 value = load_json(data, where=f"{self.server}{kind.path(namespace, name)}")
                 return value if isinstance(value, dict) else {}
             except TransportError as error:
@@ -239,13 +260,13 @@ class KubernetesCluster:
         if verb == "patch":
             options["headers"] = {"Content-Type": "application/merge-patch+json"}
         with (
-            _translated(what, self.server),
+            translated(what, self.server),
             self._http.stream(method, kind.path(namespace, name), **options) as answer,
         ):
             if answer.status_code == _NOT_FOUND:
                 yield None
             elif answer.status_code >= _BAD:
-                raise _refusal(what, answer, self.server)
+                raise refusal(what, answer, self.server)
             else:
                 yield answer
 
@@ -288,26 +309,17 @@ class _Watch:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _event(self, line: bytes) -> Event:
-        value = load_json(line, where=self._cluster.server)
+        value = mapping(load_json(line, where=self._cluster.server))
         happened, found = value.get("type"), value.get("object")
         if not isinstance(found, dict):
             raise TransportError("not an event of a watch", where=self._cluster.server)
         if happened == "ERROR":
-            text = str(found.get("message", ""))[:_TEXT_LIMIT]
+            text = str(found.get("message", ""))[:TEXT_LIMIT]
             error = GoneError if found.get("code") == _GONE else TransportError
             raise error("the API ended a watch", where=self._cluster.server, found=text)
+        if happened != "BOOKMARK":
+            self._cluster.check_object(found, self._target[1])
         return Event(str(happened), found)
-
-
-def _bounded(answer: httpx2.Response, server: str) -> Iterator[bytes]:
-    size = 0
-    for piece in answer.iter_bytes():
-        size += len(piece)
-        if size > ANSWER_LIMIT:
-            raise FormatError(
-                "the API's answer is too large", where=server, expected=f"{ANSWER_LIMIT} bytes"
-            )
-        yield piece
 
 
 def _lines(answer: httpx2.Response, server: str) -> Iterator[bytes]:
@@ -317,78 +329,3 @@ def _lines(answer: httpx2.Response, server: str) -> Iterator[bytes]:
         yield from filter(None, lines)
         if len(rest) > ANSWER_LIMIT:
             raise FormatError("an event of a watch is too large", where=server)
-
-
-def _refusal(what: str, answer: httpx2.Response, server: str) -> PetraError:
-    """Return the error that an unwelcome status means."""
-    status, said = answer.status_code, _said(answer)
-    if status in _UNAUTHORIZED:
-        return AccessError(
-            f"the cluster refuses to {what}: HTTP {status}",
-            where=server,
-            found=said,
-            hint="check the kubeconfig's user, and the Role that docs/load.md shows",
-        )
-    if status == _GONE:
-        return GoneError(f"too old a version to {what}", where=server, found=said)
-    text = f"the cluster could not {what}: HTTP {status}"
-    if status == 429:  # noqa: PLR2004  # too many requests
-        after = parse_retry_after(answer.headers.get("Retry-After"), 0)
-        return RateLimitedError(text, where=server, retry_after=after)
-    error = TransportError if status in RETRYABLE else _FinalError
-    return error(text, where=server, found=said)
-
-
-class _FinalError(TransportError):
-    """An answer that another try would not change."""
-
-    retryable = False
-
-
-def _said(answer: httpx2.Response) -> str | None:
-    """Return what the API says about a refusal: its Status object's message, bounded."""
-    with suppress(PetraError, AttributeError):
-        data = b"".join(_bounded(answer, ""))
-        message = load_json(data, where="").get("message")
-        return str(message)[:_TEXT_LIMIT] if message else None
-    return None
-
-
-@contextmanager
-def _translated(what: str, server: str) -> Iterator[None]:
-    """Turn what httpx2 and lightkube raise into errors of ours, without what they sent."""
-    import ssl  # noqa: PLC0415  # loaded by now
-
-    import httpx2  # noqa: PLC0415  # as needed
-    from lightkube.core.exceptions import ConfigError  # noqa: PLC0415  # as needed
-
-    try:
-        yield
-    except httpx2.HTTPError as error:
-        cause = error.__cause__ or error.__context__
-        untrusted = isinstance(cause and (cause.__cause__ or cause), ssl.SSLError) or (
-            "CERTIFICATE_VERIFY_FAILED" in str(error)
-        )
-        kind = _FinalError if untrusted else TransportError
-        message = f"could not {what}: the cluster's API cannot be " + (
-            "trusted" if untrusted else "reached"
-        )
-        found = f"{type(error).__name__}: {str(error)[:_TEXT_LIMIT]}"
-        raise kind(message, where=server, found=found) from None
-    except (ConfigError, LookupError, ValueError, OSError) as error:
-        if isinstance(error, PetraError):
-            raise
-        # A credential plugin's output may hold a token: nothing of it is repeated.
-        raise AccessError(
-            f"could not {what}: the kubeconfig's credentials cannot be had",
-            where=server,
-            found=_plugin_said(error),
-            hint="run the credential plugin that the kubeconfig names by itself",
-        ) from None
-
-
-def _plugin_said(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    head, colon, _ = str(error).partition(": ")
-    return head if colon and head.startswith("Exec ") else type(error).__name__

@@ -166,6 +166,11 @@ class ManifestRegistry:
         )
         return self._placed(self.channel, sent=moved.before != moved.digest)
 
+    @property
+    def digest(self) -> Digest:
+        """The artifact's."""
+        return self.artifact.digest
+
     def _is_signed(self) -> bool:
         forms = signed_forms(self._repository, self.artifact.descriptor, self.public_key)
         return forms == FORMS

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from petra.errors import UsageError
 from petra.oci.reference import REPOSITORY_PATTERN, Reference
+from petra.oci.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,9 +48,9 @@ class Place:
         if not usable or (prefix and not REPOSITORY_PATTERN.fullmatch(prefix)):
             raise UsageError(
                 "not a registry to load images into",
-                where=uri[:300],
+                where=redact(uri),
                 expected="registry://HOST[:PORT][/PREFIX], the prefix in lower-case letters and "
-                "digits, with . _ - and / between them",
+                "digits, with . _ - and / between them; no name and no password",
             )
         return cls(registry, prefix, keep_hosts)
 

@@ -13,6 +13,7 @@ from petra.helm.folder import ChartFolder
 from petra.helm.index_merge import index_without
 from petra.helm.tarball import COMPRESSED_LIMIT
 from petra.load.chart_files import PROVENANCE_SUFFIX
+from petra.load.images import K3S_FOLDER
 from petra.load.manifest_folder import current
 from petra.load.prune import Pruned
 
@@ -62,10 +63,19 @@ class FilePruner:
         )
 
     def _is_ours(self, path: Path) -> bool:
-        """Say whether something is left of a file, or of a folder right below the destination."""
+        """Say whether something is left of a file, or of a folder, right below the destination."""
+        if path.parent != self._folder():
+            return False  # the ledger is a file like any other: it says nothing about other folders
         if path.is_dir() or _aside(path).is_dir():
-            return self._record.part == "manifests" and path.parent == Path(self._record.name)
+            return self._record.part == "manifests"
         return path.is_file()
+
+    def _folder(self) -> Path:
+        """Return the folder that the record's name stands for: a path, ``k3s`` or ``k3s:DIR``."""
+        name = self._record.name
+        if self._record.part == "manifests":
+            return Path(name)
+        return Path(name.partition(":")[2] or K3S_FOLDER)
 
 
 class ChartFolderPruner:
@@ -89,7 +99,8 @@ class ChartFolderPruner:
         kept: list[tuple[str, str]] = []
         for one in _placed(doomed):
             path = Path(one.reference)
-            if one.reference in doomed.kept_references or not path.is_file():
+            elsewhere = path.parent != Path(self._record.name)
+            if one.reference in doomed.kept_references or elsewhere or not path.is_file():
                 continue
             if Digest.of(folder.read(path, COMPRESSED_LIMIT)) == one.digest:
                 going.append(one)

@@ -132,8 +132,20 @@ class Load:
         current = history.complete(self.bundle.name)[-1:] == [self.bundle]
         record = self.ledger.record(self.bundle)
         wanted = ((one.part, one.name) for one in self.destinations)
-        is_whole = current and not history.is_open(self.bundle.digest)
-        return is_whole and record is not None and record.covers(wanted)
+        # A rollback that did not end may have moved what the cluster reads.
+        is_open = history.is_open(self.bundle.digest) or history.rolling_back(self.bundle.name)
+        if not current or is_open or record is None or not record.covers(wanted):
+            return False
+        return all(self._is_switched(record, one) for one in self.destinations)
+
+    def _is_switched(self, record: LoadRecord, destination: Destination) -> bool:
+        """Say whether what the cluster reads is what would be published now, by other flags too."""
+        publication = as_publication(destination)
+        return publication is None or any(
+            one.switched and one.switched.digest == publication.digest
+            for one in record.destinations
+            if (one.part, one.name) == (destination.part, destination.name)
+        )
 
     def _surveyed(self) -> list[Step]:
         ordered = sorted(self.destinations, key=lambda one: ORDER.index(one.part))
