@@ -97,6 +97,20 @@ def test_the_channel_goes_back_and_the_cluster_is_told(site: Site) -> None:
     assert site.follower.asked == [(ONE, NOON)]
 
 
+def test_a_place_where_the_older_bundle_was_never_published_is_named(site: Site) -> None:
+    """It goes on reading the newer one, and nobody shall think that all of it went back."""
+    site.loaded(ONE, TWO)
+    assert site.rollback.run("shop").notes == ()
+
+    site.loaded(THREE)
+    other = DestinationRecord(
+        part="manifests", name="/srv/manifests", switched=record(THREE).channels[0].switched
+    )
+    site.ledger.records[THREE] = record(THREE).at(other)
+    (note,) = site.rollback.run("shop").notes
+    assert note == f"/srv/manifests still reads {THREE}: {ONE} was never published there"
+
+
 def test_the_name_may_be_left_out_where_there_is_one(site: Site) -> None:
     site.loaded(ONE, TWO)
     assert site.rollback.run().bundle == ONE

@@ -119,8 +119,19 @@ class Rollback:
             self._remember("rolled back", here, there, self.clock())
         except PetraError as error:
             return Report("failed", there, tuple(steps), error=error)
-        report = Report("rolled back", there, tuple(steps), notified=bool(self.follower))
+        notified, notes = bool(self.follower), self._left(here, record)
+        report = Report("rolled back", there, tuple(steps), notified=notified, notes=notes)
         return self._watched(report, record, moment)
+
+    def _left(self, here: Stamp, record: LoadRecord) -> tuple[str, ...]:
+        """Name the places that go on reading `here`: the older bundle was never published there."""
+        left = self.ledger.record(here)
+        moved = {one.name for one in record.channels}
+        return tuple(
+            f"{one.name} still reads {here}: {record.bundle} was never published there"
+            for one in (left.channels if left else ())
+            if one.name not in moved
+        )
 
     def _moved(self, step: Step, at: DestinationRecord) -> Step:
         try:
