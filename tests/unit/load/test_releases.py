@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from petra.load.flux_status import source_key
 from petra.load.releases import (
     ExpectedRelease,
     Sighting,
@@ -14,7 +15,6 @@ from petra.load.releases import (
     Verdict,
     at_deadline,
     judge,
-    source_key,
 )
 from tests.support.flux_objects import (
     ARCHIVE,

@@ -40,7 +40,7 @@ from petra.oci.media_types import OCI_INDEX
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from petra.bundle.evidence import Gathered, ImageEvidence
+    from petra.bundle.evidence_records import Gathered, ImageEvidence
     from petra.bundle.images import ResolvedImage
     from petra.bundle.lock import LockedImage
     from petra.bundle.metadata import Base

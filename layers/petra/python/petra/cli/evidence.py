@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from petra.bundle.create import Prepared
-    from petra.bundle.evidence import Gathered
+    from petra.bundle.evidence_records import Gathered
     from petra.bundle.evidence_rules import EvidenceRules
     from petra.bundle.spec import ImageSpec
     from petra.cli.command import Call
@@ -88,7 +88,8 @@ def gather_evidence(
     Raises:
         PetraError: what :func:`petra.bundle.evidence.gather` raises.
     """
-    from petra.bundle.evidence import Tools, gather  # noqa: PLC0415  # start-up time
+    from petra.bundle.evidence import gather  # noqa: PLC0415  # start-up time
+    from petra.bundle.evidence_records import Tools  # noqa: PLC0415  # as above
     from petra.scan.syft import Syft  # noqa: PLC0415  # as above
 
     makes = any(rule.generate for rule in rules.all())

@@ -12,6 +12,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from petra.bundle.platform_files import mapping
+from petra.load.flux_status import owner_key, source_key
 from petra.load.kubernetes import (
     HELM_CHART,
     HELM_RELEASE,
@@ -20,7 +21,7 @@ from petra.load.kubernetes import (
     OCI_REPOSITORY,
     Kind,
 )
-from petra.load.releases import follows, owner_key, source_key
+from petra.load.releases import follows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

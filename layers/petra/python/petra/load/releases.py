@@ -20,21 +20,26 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from petra.bundle.platform_files import listing, mapping
+from petra.bundle.platform_files import mapping
+from petra.load.flux_status import (
+    chart_text,
+    condition,
+    generation,
+    is_version,
+    latest,
+    plain_version,
+    released,
+    revision_digest,
+    said,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from petra.content.digest import Digest
 
-#: Labels that kustomize-controller puts on all that it applies.
-OWNER_NAME: Final = "kustomize.toolkit.fluxcd.io/name"
-OWNER_NAMESPACE: Final = "kustomize.toolkit.fluxcd.io/namespace"
-
 #: Why helm-controller stalls a release whose tries are used up: what failed is what counts then.
 RETRIES_EXCEEDED: Final = "RetriesExceeded"
-
-_TEXT_LIMIT: Final = 2000
 
 
 class State(StrEnum):
@@ -181,9 +186,9 @@ def _pending(
         return _not_applied(seen.owner, published)
     if not (seen.handled or _has_handled(release, token)):
         text = "helm-controller has not handled this load's request yet"
-        at_work = _condition(release, "Reconciling")
+        at_work = condition(release, "Reconciling")
         if at_work.get("status") == "True":
-            reason, message = _told(at_work)
+            reason, message = said(at_work)
             return Verdict(State.PROGRESSING, reason, f"{message}; {text}")
         return Verdict(State.PROGRESSING, "TokenNotHandled", text)
     return None
@@ -191,28 +196,28 @@ def _pending(
 
 def _suspended(release: Mapping[str, Any], *, settled: bool) -> Verdict:
     text = "the HelmRelease is suspended (spec.suspend): Flux leaves it as it is"
-    return Verdict(State.SUSPENDED, "Suspended", text, *_released(release), settled=settled)
+    return Verdict(State.SUSPENDED, "Suspended", text, *released(release), settled=settled)
 
 
 def _by_conditions(release: Mapping[str, Any]) -> Verdict | None:
     """Return what the conditions of this generation say; None where all of them are good."""
-    ready, found = _condition(release, "Ready"), _released(release)
+    ready, found = condition(release, "Ready"), released(release)
     failed = ready.get("status") == "False"
     for kind, state in (
         ("Reconciling", State.PROGRESSING),
         ("Remediated", State.REMEDIATED),
         ("Stalled", State.STALLED),
     ):
-        one = _condition(release, kind)
+        one = condition(release, kind)
         if one.get("status") == "True" and not (failed and one.get("reason") == RETRIES_EXCEEDED):
-            return Verdict(state, *_told(one, ready), *found)
+            return Verdict(state, *said(one, ready), *found)
     if failed:
-        return Verdict(State.FAILED, *_told(ready, _condition(release, "Stalled")), *found)
+        return Verdict(State.FAILED, *said(ready, condition(release, "Stalled")), *found)
     if ready.get("status") != "True":
-        told = _told(ready) if ready else ("NotObserved", _NOT_OBSERVED)
+        told = said(ready) if ready else ("NotObserved", _NOT_OBSERVED)
         return Verdict(State.PROGRESSING, *told, *found)
     status = mapping(release.get("status"))
-    if status.get("observedGeneration") != _generation(release):
+    if status.get("observedGeneration") != generation(release):
         return Verdict(State.PROGRESSING, "NotObserved", _NOT_OBSERVED, *found)
     return None
 
@@ -224,15 +229,15 @@ def _by_chart(
     expected: ExpectedRelease, release: Mapping[str, Any], source: Mapping[str, Any] | None
 ) -> Verdict:
     """Judge a release that is ready by the chart that it runs."""
-    ready, snapshot = _condition(release, "Ready"), _latest(release)
+    ready, snapshot = condition(release, "Ready"), latest(release)
     oci = str(snapshot.get("ociDigest") or "")
     digest = oci or _archive_digest(source, expected) if snapshot else ""
-    found = _chart_text(snapshot), digest or None
+    found = chart_text(snapshot), digest or None
 
     def mismatch(reason: str, message: str) -> Verdict:
         return Verdict(State.MISMATCH, reason, message, *found)
 
-    if snapshot.get("chartName") != expected.chart or not _is_version(snapshot, expected.version):
+    if snapshot.get("chartName") != expected.chart or not is_version(snapshot, expected.version):
         wanted = f"{expected.chart} {expected.version}"
         return mismatch("OtherChart", f"expected chart {wanted}, found {found[0] or 'none'}")
     if not digest:
@@ -244,7 +249,7 @@ def _by_chart(
     if digest not in good:
         wanted = " or ".join(sorted(good))
         return mismatch("OtherDigest", f"expected chart digest {wanted}, found {digest}")
-    return Verdict(State.SUCCEEDED, *_told(ready), *found, settled=True)
+    return Verdict(State.SUCCEEDED, *said(ready), *found, settled=True)
 
 
 def _archive_digest(source: Mapping[str, Any] | None, expected: ExpectedRelease) -> str:
@@ -252,7 +257,7 @@ def _archive_digest(source: Mapping[str, Any] | None, expected: ExpectedRelease)
     if source is None or source.get("kind") != "HelmChart":
         return ""
     artifact = mapping(mapping(source.get("status")).get("artifact"))
-    same = _plain(str(artifact.get("revision", ""))) == _plain(expected.version)
+    same = plain_version(str(artifact.get("revision", ""))) == plain_version(expected.version)
     return str(artifact.get("digest", "")) if same else ""
 
 
@@ -263,7 +268,7 @@ def _proven(
     if source is None or source.get("kind") != "OCIRepository":
         return frozenset()
     artifact = mapping(mapping(source.get("status")).get("artifact"))
-    is_it = _revision_digest(artifact.get("revision")) == oci
+    is_it = revision_digest(artifact.get("revision")) == oci
     return frozenset({oci}) if is_it and artifact.get("digest") == expected.archive else frozenset()
 
 
@@ -282,10 +287,10 @@ def _is_fresh(release: Mapping[str, Any], seen: Sighting, token: str | None) -> 
     status = mapping(source.get("status"))
     if not (seen.source_handled or _has_handled(source, token)):
         return False
-    if status.get("observedGeneration") != _generation(source):
+    if status.get("observedGeneration") != generation(source):
         return False
     tried = mapping(release.get("status")).get("lastAttemptedRevisionDigest")
-    held = _revision_digest(mapping(status.get("artifact")).get("revision"))
+    held = revision_digest(mapping(status.get("artifact")).get("revision"))
     return not tried or not held or tried == held
 
 
@@ -299,13 +304,13 @@ def _is_applied(owner: Mapping[str, Any] | None, published: PublishedManifests) 
     if owner is None or not follows(owner, published):
         return True
     status = mapping(owner.get("status"))
-    if _revision_digest(status.get("lastAppliedRevision")) == published.digest:
+    if revision_digest(status.get("lastAppliedRevision")) == published.digest:
         return True
     attempted = str(status.get("lastAttemptedRevision") or "")
-    if _revision_digest(attempted) != published.digest:
+    if revision_digest(attempted) != published.digest:
         return False
     waits = f"Running health checks for revision {attempted} "
-    reconciling, ready = _condition(owner, "Reconciling"), _condition(owner, "Ready")
+    reconciling, ready = condition(owner, "Reconciling"), condition(owner, "Ready")
     return (
         reconciling.get("status") == "True" and str(reconciling.get("message")).startswith(waits)
     ) or (ready.get("status") == "False" and ready.get("reason") == "HealthCheckFailed")
@@ -323,9 +328,9 @@ def _not_applied(owner: Mapping[str, Any] | None, published: PublishedManifests)
     metadata = mapping((owner or {}).get("metadata"))
     who = f"Kustomization {metadata.get('namespace')}/{metadata.get('name')}"
     text = f"{who} has not applied {published.digest} yet"
-    ready = _condition(owner or {}, "Ready")
+    ready = condition(owner or {}, "Ready")
     if ready.get("status") == "False":
-        text += ": {}: {}".format(*_told(ready))
+        text += ": {}: {}".format(*said(ready))
     return Verdict(State.PROGRESSING, "ManifestsNotApplied", text)
 
 
@@ -334,84 +339,3 @@ def at_deadline(verdict: Verdict) -> Verdict:
     if verdict.state is not State.PROGRESSING:
         return verdict
     return replace(verdict, state=State.TIMEOUT, settled=True)
-
-
-def source_key(release: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """Return kind, namespace and name of the object that a HelmRelease's chart comes from.
-
-    A HelmRelease with a template has a HelmChart made for it, which its status names.
-    """
-    spec, metadata = mapping(release.get("spec")), mapping(release.get("metadata"))
-    namespace = str(metadata.get("namespace", ""))
-    reference = mapping(spec.get("chartRef"))
-    if reference:
-        home = str(reference.get("namespace") or namespace)
-        return str(reference.get("kind")), home, str(reference.get("name"))
-    named = str(mapping(release.get("status")).get("helmChart") or "")
-    if not named:
-        return None
-    home, _, name = named.partition("/")
-    return "HelmChart", home, name
-
-
-def owner_key(release: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return namespace and name of the Kustomization that applies a HelmRelease."""
-    labels = mapping(mapping(release.get("metadata")).get("labels"))
-    name, namespace = labels.get(OWNER_NAME), labels.get(OWNER_NAMESPACE)
-    return (str(namespace), str(name)) if name and namespace else None
-
-
-def _condition(value: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Return a condition if it is about the current generation; an empty one otherwise."""
-    for one in listing(mapping(value.get("status")).get("conditions")):
-        if mapping(one).get("type") == kind:
-            current = one.get("observedGeneration") == _generation(value)
-            return dict(one) if current else {}
-    return {}
-
-
-def _generation(value: Mapping[str, Any]) -> Any:
-    return mapping(value.get("metadata")).get("generation", -1)
-
-
-def _told(*conditions: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the first condition's reason, and what all of them say, each sentence once."""
-    said = dict.fromkeys(str(one.get("message") or "") for one in conditions)
-    text = "; ".join(filter(None, said))
-    return str(conditions[0].get("reason") or "Unknown"), text[:_TEXT_LIMIT]
-
-
-def _latest(release: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the newest snapshot of the history; an empty one where nothing was released."""
-    history = [mapping(one) for one in listing(mapping(release.get("status")).get("history"))]
-    numbered = [one for one in history if isinstance(one.get("version"), int)]
-    return max(numbered, key=lambda one: int(one["version"]), default={})
-
-
-def _released(release: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    snapshot = _latest(release)
-    return _chart_text(snapshot), snapshot.get("ociDigest") or None
-
-
-def _chart_text(snapshot: Mapping[str, Any]) -> str | None:
-    return f"{snapshot.get('chartName')} {snapshot.get('chartVersion')}" if snapshot else None
-
-
-def _is_version(snapshot: Mapping[str, Any], version: str) -> bool:
-    """Say whether a snapshot is of chart `version`; a source's digest takes its metadata's place.
-
-    Source: ``mutateChartWithSourceRevision``, which also writes the version without its ``v``.
-    """
-    found, wanted = _plain(str(snapshot.get("chartVersion", ""))), _plain(version)
-    short = str(snapshot.get("ociDigest") or "").partition(":")[2][:12]
-    return found == wanted or (bool(short) and found == f"{wanted.partition('+')[0]}+{short}")
-
-
-def _plain(version: str) -> str:
-    return version.removeprefix("v")
-
-
-def _revision_digest(revision: Any) -> str:
-    """Return the digest in a revision, ``TAG@sha256:HEX`` or ``sha256:HEX``."""
-    text = str(revision or "").rpartition("@")[2]
-    return text if text.startswith("sha256:") else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from petra.errors import ReconcileError, TransportError
 from petra.load.feeds import Feeds
+from petra.load.flux_status import owner_key, source_key
 from petra.load.kubernetes import HELM_CHART, HELM_RELEASE, KUSTOMIZATION, OCI_REPOSITORY
 from petra.load.notify import ORDER, Notifier, scopes
 from petra.load.releases import (
@@ -18,8 +19,6 @@ from petra.load.releases import (
     Verdict,
     at_deadline,
     judge,
-    owner_key,
-    source_key,
 )
 
 if TYPE_CHECKING:

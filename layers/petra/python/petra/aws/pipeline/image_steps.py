@@ -11,7 +11,8 @@ from petra.aws.metrics import Metric
 from petra.aws.pipeline.plans import read_spec
 from petra.bundle.create import accepted, check_images
 from petra.bundle.documents import Kept
-from petra.bundle.evidence import Gathered, ImageEvidence, Tools, gather
+from petra.bundle.evidence import gather
+from petra.bundle.evidence_records import Gathered, ImageEvidence, Tools
 from petra.bundle.evidence_rules import EvidenceRules
 from petra.bundle.image_rules import SpecRules
 from petra.bundle.images import ResolvedImage, resolve_image
