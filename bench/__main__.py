@@ -18,7 +18,7 @@ from tests.support.tools import Toolbox, ToolMissingError, version_of
 
 #: Scales of the image set; 1 is 1.1 GB of layers.
 _SIZES = {"small": 0.06, "full": 1.0, "xl": 5.0}
-_DEFAULT = [name for name in CASES if name not in ("peers", "memory")]
+_DEFAULT = [name for name in CASES if name not in ("peers", "memory", "ways")]
 
 
 def _arguments() -> argparse.Namespace:

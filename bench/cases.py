@@ -18,6 +18,7 @@ from bench.chunks import chunks
 from bench.environment import cache, ensure_pushed, ensure_update_pushed, write_spec
 from bench.evidence import evidence
 from bench.measure import Command, Comparison, compare
+from bench.ways import ways
 from tests.support.docker_registry import running_registry
 from tests.support.processes import Server
 
@@ -395,6 +396,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Comparison]]] = {
     "charts": charts,
     "evidence": verified_and_scanned,
     "chunks": chunks,
+    "ways": ways,
     "growth": growth,
     "memory": memory,
 }

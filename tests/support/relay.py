@@ -1,11 +1,13 @@
 """A stretch of one-way network that loses datagrams, by chance and yet the same each time.
 
-As a program: ``python -m tests.support.relay LISTEN_PORT HOST PORT LOSS SEED``.
+As a program: ``python -m tests.support.relay LISTEN_PORT HOST PORT LOSS SEED``; after SIGTERM it
+says how many were dropped.
 """
 
 from __future__ import annotations
 
 import random
+import signal
 import socket
 import sys
 import threading
@@ -54,10 +56,9 @@ class LossyRelay:
         self.passed = 0
         self.dropped = 0
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self.run, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def run(self) -> None:
-        """Relay until the end."""
+    def _run(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             while not self._ended.is_set():
                 try:
@@ -89,8 +90,15 @@ def free_udp_port() -> int:
         return port
 
 
+def main() -> None:
+    """Relay until SIGTERM."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    port, host, there, loss, seed = sys.argv[1:]
+    with LossyRelay(int(port), (host, int(there)), float(loss), int(seed)) as relay:
+        print("relaying", flush=True)  # noqa: T201  # whoever started it waits for this
+        signal.sigwait({signal.SIGTERM})
+    print(f"dropped {relay.dropped} passed {relay.passed}")  # noqa: T201  # as above
+
+
 if __name__ == "__main__":
-    listen, host, there, share, number = sys.argv[1:]
-    relay = LossyRelay(int(listen), (host, int(there)), float(share), int(number))
-    print("relaying", flush=True)  # noqa: T201  # whoever started it waits for this
-    relay.run()
+    main()

@@ -6,13 +6,16 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from demo import content
 from petra.content.digest import Digest
 from tests.support.chunk_folders import Chunked
 from tests.support.petra_process import Petra
-from tests.support.world import NAME, SIGNED, connected_side
+from tests.support.world import NAME, SIGNED, VENDOR, connected_side, layer, signer
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.world import World
 
 #: Chunks of the bundle, and parity that goes with them: two files may be lost.
 COUNT, PARITY = 7, 2
@@ -48,14 +51,40 @@ class Sent:
         return Sent(folder, Chunked(folder / self.chunked.folder.name, bundle))
 
 
-def make_sent(folder: Path, version: str = "1.4.0") -> Sent:
-    """Make a bundle of this version in `folder`, and cut it."""
+def make_sent(
+    folder: Path,
+    version: str = "1.4.0",
+    *,
+    more: int = 0,
+    count: int = COUNT,
+    parity: int = PARITY,
+) -> Sent:
+    """Make a bundle and cut it.
+
+    Args:
+        folder: gets keys, bundle and chunks.
+        version: the bundle's.
+        more: bytes of a layer that does not compress, for a larger bundle.
+        count: chunks, about.
+        parity: parity chunks.
+    """
     petra = Petra(folder)
     with connected_side(folder) as world:
-        spec = world.spec(*SIGNED, charts=[world.chart()], version=version)
+        images = [*SIGNED, _large(world, more)] if more else [*SIGNED]
+        spec = world.spec(*images, charts=[world.chart()], version=version)
         petra.run("bundle", "create", "-f", spec, "--key", "ours.key", "-q")
     bundle = world.dist / f"shop-{version}.tar.zst"
-    size = str(-(-bundle.stat().st_size // COUNT))
-    options = ("--max-size", size, "--parity", str(PARITY), "--key", "ours.key", "--to", "chunks")
+    size = str(-(-bundle.stat().st_size // count))
+    options = ("--max-size", size, "--parity", str(parity), "--key", "ours.key", "--to", "chunks")
     petra.run("bundle", "chunk", "-f", bundle, *options, "-q")
     return Sent(folder, Chunked(folder / "chunks", bundle))
+
+
+def _large(world: World, size: int) -> str:
+    """Push a signed image with a layer of `size` bytes."""
+    name = "team/large:1.0"
+    target = world.repository(name)
+    image = content.push_image(target, [layer("large", size)])
+    content.sign_by_referrer(target, image, signer(VENDOR))
+    target.tag(image, "1.0")
+    return name
