@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from petra.aws.call_template import load_template
 from petra.bundle.spec import load_spec
 from tests.support.cli_reference import PAGE, cli_reference
 from tests.support.tools import REPOSITORY
@@ -27,6 +28,14 @@ def test_every_link_between_documents_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert missing == []
+
+
+def test_the_transfer_call_is_a_valid_one() -> None:
+    page = (REPOSITORY / "docs" / "transfer.md").read_text()
+    texts = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (text,) = (each for each in texts if "kind: TransferCall" in each)
+    template = load_template(text.encode(), where="docs/transfer.md")
+    assert template.spec.start.id == "Voyage.Number"
 
 
 def test_the_readme_spec_is_a_valid_one() -> None:

@@ -385,6 +385,11 @@ def test_watching_needs_an_inbox(run: Run, tmp_path: Path) -> None:
     assert_refused(run("receive", tmp_path, "--watch", "--key", "k"), 2, "--to DIR")
 
 
+@pytest.mark.parametrize("flag", [("--once",), ("--give-up", "1s")])
+def test_patience_is_for_a_watch(run: Run, tmp_path: Path, flag: tuple[str, ...]) -> None:
+    assert_refused(run("receive", tmp_path, "--key", "k", *flag), 2, "--watch")
+
+
 @pytest.mark.parametrize("ways", [(), ("--to", "hot", "--stream", "127.0.0.1")])
 def test_one_way_has_to_be_named(run: Run, ways: tuple[str, ...]) -> None:
     outcome = run("transfer", "diode", "-f", "x", *ways)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from petra.content.digest import Digest
 from petra.content.progress import NoProgress
 from petra.errors import SettingError
+from petra.transfer.framing import BLOCK
 from petra.transfer.oneway import Endpoint, PyDiode
 from petra.transfer.shipment import ShippedFile
 from petra.transfer.streaming import StreamListener, send_stream
@@ -192,3 +194,39 @@ def test_a_side_to_which_no_network_leads_is_told(files: list[ShippedFile]) -> N
 
     with pytest.raises(SettingError, match="no network leads"):
         send_stream(link, "x", [files], NoProgress())
+
+
+class Recorder:
+    """A link that keeps the stream."""
+
+    reach = 5 * BLOCK
+
+    def __init__(self) -> None:
+        self.stream = bytearray()
+
+    @contextmanager
+    def sending(self) -> Iterator[Callable[[bytes], None]]:
+        yield self.stream.extend
+
+    def receive(self, take: Callable[[bytes], None]) -> None:
+        take(bytes(self.stream))
+
+    def stop(self) -> None:
+        """Nothing is left to stop."""
+
+
+@pytest.mark.parametrize("copy", [0, 1, 2])
+def test_small_files_outlive_a_loss_of_all_that_one_can_reach(
+    files: list[ShippedFile], tmp_path: Path, copy: int
+) -> None:
+    path = tmp_path / "manifest.json.sig"
+    path.write_bytes(b"signature")
+    small = ShippedFile(path, 9, Digest.of(b"signature"))
+    link = Recorder()
+    send_stream(link, "x", [[files[0], small]], NoProgress())
+    places = [found.start() for found in re.finditer(b"x.manifest.json.sig", link.stream)]
+    assert len(places) == 3
+    start = max(places[copy] - link.reach // 2, 0)
+    del link.stream[start : start + link.reach]
+
+    listen(link, tmp_path / "landing", (tmp_path / "landing" / "x.manifest.json.sig").exists)

@@ -75,6 +75,8 @@ def command(call: Call, folder: str, inbox: str | None, **options: Any) -> None:
         how = _watching(Path(folder), place, options)
         watch(call, how, receiver, lambda one: _watched(call, one, place, receiver), _lines)
         return
+    if options["once"] or options["give_up"] is not None:
+        raise UsageError("--once and --give-up are for a watch", expected="--watch as well")
     with custody(call, "receive", "receive") as digests:
         found = []
         for one in find_arrivals(Path(folder)):

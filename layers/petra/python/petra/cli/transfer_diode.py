@@ -216,7 +216,7 @@ def _tell(call: Call, what: Shipment, options: dict[str, Any], sent: list[dict[s
         f"to        {to}",
         *(
             f"round     {number}: {one['written']} files sent"
-            + (f", {one['stayed']} still lay there" if one["stayed"] else "")
+            + (f", {one['stayed']} still lay there (--wait-taken waits)" if one["stayed"] else "")
             for number, one in enumerate(sent, start=1)
         ),
     ]

@@ -20,7 +20,7 @@ from petra.transfer.names import wire_name
 from petra.transfer.pacing import TokenBucket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from petra.content.digest import Digest
@@ -101,10 +101,6 @@ class HotFolder:
         while any(self._folder.joinpath(name).exists() for name in self._ours):
             self._clock.sleep(_POLL_SECONDS)
         progress.on_done()
-
-    def left(self) -> Iterable[str]:
-        """Return the names of those files of ours that still lie there."""
-        return [name for name in self._ours if (self._folder / name).exists()]
 
     def _put(self, file: ShippedFile, progress: Progress) -> bool:
         name = wire_name(self._bundle, file.name)

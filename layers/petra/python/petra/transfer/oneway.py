@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PORT: Final = 1234
 #: Datagrams in a run, each with 65500 bytes of the stream.
 _RUN: Final = 16
-#: What one lost datagram can cost, in bytes; as much behind the end keeps the end from it.
+#: What one lost datagram can cost, in bytes.
 _REACH: Final = 3 * _RUN * 65500
 _PIECE: Final = 1024 * 1024
 _BITS: Final = 8
@@ -65,7 +65,13 @@ class Endpoint:
 
 
 class OneWay(Protocol):
-    """A one-way link: takes a stream, and gives out what came of one."""
+    """A one-way link: takes a stream, and gives out what came of one.
+
+    Attributes:
+        reach: the bytes of the stream, one after the other, that one loss can cost.
+    """
+
+    reach: int
 
     def sending(self) -> AbstractContextManager[Callable[[bytes], None]]:
         """Send one stream: what is entered takes its pieces; it ends with the block.
@@ -100,6 +106,8 @@ class PyDiode:
         ToolError: pydiode is not installed.
     """
 
+    reach = _REACH
+
     def __init__(self, endpoint: Endpoint, rate: int | None = None, copies: int = 2) -> None:
         if importlib.util.find_spec(_MODULE) is None:
             raise ToolError(
@@ -128,7 +136,7 @@ class PyDiode:
             try:
                 with _told(process, errors), _input(process) as stream:
                     yield lambda data: _write(stream, data)
-                    stream.write(bytes(_REACH))
+                    stream.write(bytes(self.reach))  # a loss in here costs nothing
             finally:
                 _end(process)
 

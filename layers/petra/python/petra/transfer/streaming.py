@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from petra.transfer.framing import Unframer, frames
+from petra.transfer.framing import BLOCK, Unframer, frames
 from petra.transfer.names import wire_name
 from petra.transfer.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from petra.content.progress import Progress
     from petra.transfer.oneway import OneWay
     from petra.transfer.shipment import ShippedFile
 
+#: How often small files are sent again in each round.
+_AGAIN: Final = 2
+
 
 def send_stream(
     link: OneWay, bundle: str, rounds: Iterable[Sequence[ShippedFile]], progress: Progress
 ) -> int:
     """Send all rounds as one stream.
+
+    Small files, the manifest and signatures among them, have no parity and lie side by side: at the
+    end of each round they are sent again, so far on that one loss cannot reach both.
 
     Args:
         link: the one-way link.
@@ -39,12 +45,21 @@ def send_stream(
     with link.sending() as send:
         for number, files in enumerate(rounds, start=1):
             progress.on_start(f"send round {number}", sum(one.size for one in files))
-            for one in files:
-                for frame in frames(one, wire_name(bundle, one.name)):
+            for frame in _frames(bundle, files):
+                send(frame)
+                progress.on_progress(len(frame))
+            small = [one for one in files if one.size <= BLOCK]
+            for _ in range(_AGAIN):
+                send(bytes(link.reach))
+                for frame in _frames(bundle, small):
                     send(frame)
-                    progress.on_progress(len(frame))
             progress.on_done()
     return number
+
+
+def _frames(bundle: str, files: Iterable[ShippedFile]) -> Iterator[bytes]:
+    for one in files:
+        yield from frames(one, wire_name(bundle, one.name))
 
 
 class StreamListener:
