@@ -19,7 +19,7 @@ from petra.aws.s3_sink import S3Sink
 from petra.aws.s3_source import S3Source
 from petra.content.digest import Digest
 from petra.content.progress import NoProgress
-from petra.errors import AccessError, FormatError, NotFoundError, StorageError
+from petra.errors import AccessError, FormatError, NotFoundError, PetraError, StorageError
 from tests.support import archives
 from tests.support.s3 import buckets
 
@@ -201,6 +201,29 @@ def test_a_part_that_is_refused_ends_the_pass(s3: S3Client) -> None:
     assert client.asked < 10
     sink.abort()
     assert _uploads(s3) == []
+
+
+def test_every_writer_is_told_of_a_part_that_is_refused(s3: S3Client) -> None:
+    client: Any = _Refusing(s3)
+    sink = S3Sink(client, "outbox", "app", 12 * PART, part=PART)
+    told: list[str] = []
+
+    def write(number: int) -> None:
+        try:
+            sink.write_at(number * PART, bytes(PART))
+        except PetraError as error:
+            told.append(error.message)
+
+    write(0)
+    with pytest.raises(AccessError):
+        sink.commit()  # which waits for the part
+    writers = [threading.Thread(target=write, args=(n,), daemon=True) for n in range(1, 12)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(30)
+    assert len(told) == len(writers)
+    sink.abort()
 
 
 def test_the_digest_is_put_on_the_object_when_it_is_known(s3: S3Client) -> None:

@@ -18,7 +18,7 @@ from petra.archive.source import FileSource
 from petra.content.progress import NoProgress
 from petra.encoding.yaml import dump_yaml
 from petra.errors import DocumentError, NotFoundError, PolicyError
-from petra.transfer.guard import walk
+from petra.transfer.guard import contents, walk
 from petra.transfer.guard.filters import Outer
 from petra.transfer.guard.pipeline import FILTERS, LintVerdict, lint
 from petra.transfer.guard.profile import SHIPPED, Profile, load_profile
@@ -289,6 +289,19 @@ def test_what_is_too_large_to_be_looked_into_does_not_pass(
     monkeypatch.setattr(walk, "WHOLE_LIMIT", 90_000)
     path = write(tmp_path / "app-1.0.tar.gz", good(One(name, data)))
     assert _refusing(_check(path)) == filters
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("scan/a.json", b"[" + b"[]," * 500 + b"[]]"), ("platform/a.yaml", b"- []\n" * 600)],
+)
+def test_a_document_of_very_many_parts_does_not_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes
+) -> None:
+    path = write(tmp_path / "app-1.0.tar.gz", good(One(name, data)))
+    assert _check(path).passed
+    monkeypatch.setattr(contents, "_PARTS_LIMIT", 1000)
+    assert _refusing(_check(path)) == [name.rpartition(".")[2]]
 
 
 def test_findings_beyond_the_first_are_counted(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ class S3Sink:
             del self._filling[number]
         self._room.acquire()
         if self._failure is not None:
+            self._room.release()  # others wait for it, to be told the same
             raise self._failure  # at the next part, and not when all of it was packed for nothing
         with self._lock:
             self._uploads.append(self._pool.submit(self._upload, number, part.buffer))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _BLOBS: Final = "blobs/sha256/"
 _CHARTS: Final = "charts/"
 _SUMS: Final = "SHA256SUMS"
+#: A document with more parts than this would be much memory; an SBOM of a large image has a tenth.
+_PARTS_LIMIT: Final = 8_000_000
 _TEXT: Final = ("json", "yaml", "text")
 #: What stands in no text: all control characters but tab, line feed, form feed, carriage return.
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -116,7 +118,7 @@ class StrictJSON(Filter):
         if entry.kind != "json":
             return
         self.checked += 1
-        if entry.data is None:
+        if entry.data is None or _parts(entry.data) > _PARTS_LIMIT:
             self.refuse(entry.name, "JSON too large to be looked into", found=entry.size)
             return
         if not _is_text(entry.data):
@@ -138,7 +140,7 @@ class StrictYAML(Filter):
         if entry.kind != "yaml":
             return
         self.checked += 1
-        if entry.data is None:
+        if entry.data is None or _parts(entry.data) > _PARTS_LIMIT:
             self.refuse(entry.name, "YAML too large to be looked into", found=entry.size)
             return
         if not _is_text(entry.data):
@@ -222,6 +224,11 @@ def _listed(data: bytes) -> dict[str, str]:
     """Return hex digest by name; a line of another form counts for nothing."""
     lines = (line.partition("  ") for line in data.decode("utf-8", "replace").splitlines())
     return {name: digest for digest, _, name in lines if name}
+
+
+def _parts(data: bytes) -> int:
+    """Return a number of which a JSON or YAML document has no more than as many values again."""
+    return sum(map(data.count, (b"[", b"{", b",", b"\n")))
 
 
 def _is_text(data: bytes) -> bool:
