@@ -312,6 +312,30 @@ def test_a_bundle_is_taken_in_once(
     assert [one["wasThere"] for one in (*first, *again)] == [False, True]
 
 
+def test_both_ends_keep_the_custody_log(
+    run: Run,
+    send: Callable[..., Outcome],
+    receive: Callable[..., Outcome],
+    diode: ScriptedDiode,
+    sent: Sent,
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "custody.jsonl"
+    kept = ("--custody", str(log), "--custody-key", str(sent.folder / "ours.key"))
+    send(*kept)
+    diode.carry()
+    receive("--once", "--give-up", "30s", *kept)
+
+    assert run("custody", "verify", log, "--key", sent.key, "-q").status == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    entries = [line for line in lines if line["kind"] == "entry"]
+    assert [(one["stage"], one["action"], one["verdict"]) for one in entries] == [
+        ("diode", "transfer", "ok"),
+        ("receive", "receive", "ok"),
+    ]
+    assert all(sent.digest in one["digests"].values() for one in entries)
+
+
 def test_several_bundles_arrive_at_once(
     run: Run, diode: ScriptedDiode, sent: Sent, tmp_path: Path, receive: Callable[..., Outcome]
 ) -> None:
