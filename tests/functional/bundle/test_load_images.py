@@ -116,6 +116,12 @@ def test_containerd_is_spoken_to_by_the_program_that_is_named(
     assert "no containerd here" in outcome.err
 
 
+def test_a_program_that_is_none_is_refused(there: There, bundle: Path) -> None:
+    outcome = load(there, bundle, "--images-to", "containerd", "--ctr", "k3s 'ctr")
+
+    assert_refused(outcome, 2, "where: --ctr", "k3s 'ctr", "No closing quotation")
+
+
 def test_a_child_may_stand_for_a_sparse_index(
     world: World, there: There, petra: Run, create: Run
 ) -> None:

@@ -155,8 +155,12 @@ def test_the_same_bundle_loads_without_a_lie(send: Callable[..., Outcome], there
     assert set(there.tags()) == {"mirror/team/web", "mirror/team/worker"}
 
 
-def test_serve_goes_by_no_lock_that_disagrees(send: Callable[..., Outcome]) -> None:
-    assert_refused(send(_lock_swaps, command="serve"), 3, LOCK)
+@pytest.mark.parametrize("command", ["verify", "serve"])
+@pytest.mark.parametrize(("lie", "says"), [(_lock_swaps, LOCK), (_runtimes_see_another, INDEX)])
+def test_nobody_else_takes_it_either(
+    send: Callable[..., Outcome], command: str, lie: Lie, says: str
+) -> None:
+    assert_refused(send(lie, command=command), 3, says)
 
 
 # What is attached has the tag of what it is attached to, and no other.

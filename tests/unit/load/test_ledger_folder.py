@@ -87,9 +87,10 @@ def test_a_damaged_line_is_named(ledger: FolderLedger, log: Path) -> None:
 def test_a_line_that_is_no_event_is_named(ledger: FolderLedger, log: Path) -> None:
     ledger.append(event("begun", ONE))
     log.write_bytes(log.read_bytes().replace(b'"begun"', b'"forgotten"'))
-    with pytest.raises(StorageError) as damaged:
+    with pytest.raises(StorageError, match="damaged") as damaged:
         ledger.events()
     assert "log.jsonl:1" in str(damaged.value.where)
+    assert "backup" in str(damaged.value.hint)  # and no advice to mend it by hand
 
 
 def test_a_record_comes_back(ledger: FolderLedger) -> None:

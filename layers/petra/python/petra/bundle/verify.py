@@ -120,10 +120,12 @@ def verify_bundle(
 
 
 def _check_images(verified: Verified, metadata: Metadata) -> None:
-    """Refuse a bundle that lacks a blob of its images, unless it is differential and says so."""
-    from petra.bundle.agreement import bundle_lock  # noqa: PLC0415  # start-up time
+    """Refuse a bundle whose parts disagree on its images, or that lacks a blob in silence."""
+    from petra.archive.target import ArchiveTarget  # noqa: PLC0415  # start-up time
+    from petra.bundle.agreement import bundle_lock, check_names  # noqa: PLC0415  # as above
     from petra.bundle.differential import check_blobs  # noqa: PLC0415  # as above
 
+    check_names(metadata, ArchiveTarget(verified.reader))
     check_blobs(metadata, bundle_lock(verified.reader, metadata))
 
 

@@ -38,7 +38,7 @@ def command(call: Call, file: str, signature: str | None, listen: str) -> None:
     asks for them by itself), charts at http://HOST:PORT/charts. Read-only; Ctrl-C ends it.
     """
     from petra.archive.target import ArchiveTarget  # noqa: PLC0415  # start-up time
-    from petra.bundle.agreement import bundle_lock, check_names  # noqa: PLC0415  # as above
+    from petra.bundle.agreement import bundle_lock  # noqa: PLC0415  # as above
     from petra.bundle.differential import require_whole  # noqa: PLC0415  # as above
     from petra.serve.bundle import BundleCharts, BundleRepositories  # noqa: PLC0415  # as above
     from petra.serve.server import BundleServer  # noqa: PLC0415  # as above
@@ -49,7 +49,6 @@ def command(call: Call, file: str, signature: str | None, listen: str) -> None:
         require_whole(bundle.metadata, "serve")
         reader = bundle.archive.reader
         target = ArchiveTarget(reader)
-        check_names(bundle.metadata, target)
         repositories = BundleRepositories(target, bundle_lock(reader, bundle.metadata))
         charts = BundleCharts(reader)
         server = BundleServer(

@@ -72,6 +72,7 @@ def image_options(registry: RegistryOptions, flags: dict[str, Any]) -> ImageOpti
 
     Raises:
         SettingError: the chunk size is none.
+        UsageError: the program to import with is none.
     """
     from petra.load.images import ImageOptions  # noqa: PLC0415  # start-up time
     from petra.transfer.sizes import parse_size  # noqa: PLC0415  # as above
@@ -85,8 +86,20 @@ def image_options(registry: RegistryOptions, flags: dict[str, Any]) -> ImageOpti
         sparse_index=flags["sparse_index"],
         images_only=flags["images_only"],
         touch_cache=flags["k3s_cache"],
-        ctr=tuple(shlex.split(flags["ctr"])) or ("ctr",),
+        ctr=_program(flags["ctr"]),
     )
+
+
+def _program(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text)) or ("ctr",)
+    except ValueError as error:
+        raise UsageError(
+            "not a usable command",
+            where="--ctr",
+            expected="a program and its arguments, such as 'k3s ctr'",
+            found=f"{text[:100]} ({error})",
+        ) from None
 
 
 def mirrored(folder: str | None, places: Sequence[Destination]) -> RegistryDestination | None:

@@ -16,11 +16,11 @@ import fcntl
 import os
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from petra.bundle.fields import time_text
 from petra.encoding.json import canonical_json, dump_json, load_json
-from petra.encoding.models import to_value, validate
+from petra.encoding.models import Model, to_value, validate
 from petra.errors import BusyError, PetraError, StorageError
 from petra.load.ledger import Event, LoadRecord
 from petra.oci._files import NewFile, storage_errors
@@ -36,6 +36,8 @@ LOG_LIMIT: Final = 64 * 1024 * 1024
 RECORD_LIMIT: Final = 16 * 1024 * 1024
 
 _NAMED: Final = 16
+
+_M = TypeVar("_M", bound=Model)
 
 
 class FolderLedger:
@@ -91,7 +93,7 @@ class FolderLedger:
         data = self._read(self._log, LOG_LIMIT)
         whole = data[: data.rfind(b"\n") + 1] if data else b""
         return [
-            validate(Event, self._parsed(line, where), where=where, error=StorageError)
+            self._checked(Event, line, where)
             for number, line in enumerate(whole.splitlines(), 1)
             if (where := f"{self._log}:{number}")
         ]
@@ -127,8 +129,7 @@ class FolderLedger:
         data = self._read(path, RECORD_LIMIT)
         if data is None:
             return None
-        value = self._parsed(data, str(path))
-        record = validate(LoadRecord, value, where=str(path), error=StorageError)
+        record = self._checked(LoadRecord, data, str(path))
         if record.bundle != bundle:
             raise StorageError(
                 "the record of another bundle",
@@ -174,12 +175,16 @@ class FolderLedger:
             )
         return data
 
-    def _parsed(self, data: bytes, where: str) -> object:
+    def _checked(self, model: type[_M], data: bytes, where: str) -> _M:
         try:
-            return load_json(data, where=where)
+            return validate(model, load_json(data, where=where), where=where, error=StorageError)
         except PetraError as error:
             raise StorageError(
-                "the ledger is damaged", where=error.where or where, hint=_DAMAGED
+                "the ledger is damaged",
+                where=error.where or where,
+                expected=error.expected,
+                found=error.found or error.message,
+                hint=_DAMAGED,
             ) from None
 
 
