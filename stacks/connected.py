@@ -11,7 +11,7 @@ from stacks.constructs.alarms import Alarms
 from stacks.constructs.dashboard import dashboard
 from stacks.constructs.encryption import allow_logs, allow_services, encryption_key
 from stacks.constructs.function import Functions
-from stacks.constructs.layers import Layers
+from stacks.constructs.layers import Layers, scanner_layer
 from stacks.constructs.machine import Work, machine, start
 from stacks.constructs.network import COMMON, TASK, placement
 from stacks.constructs.role import (
@@ -26,6 +26,7 @@ from stacks.constructs.role import (
 )
 from stacks.constructs.task import assembler_task
 from stacks.constructs.topics import Topics
+from stacks.settings import ROOT
 
 if TYPE_CHECKING:
     from aws_cdk import aws_iam as iam
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from stacks.settings import ConnectedSide
 
 _HOURS = 24
+#: A function's own disk, and MiB of it. The vulnerability database has some two gigabytes.
+_SCANNER_DISK = "/tmp/petra-scanner"  # noqa: S108  # nobody shares it
+_SCANNER_MIB = 6144
 _TAGS = ("s3:GetObjectTagging", "s3:PutObjectTagging")
 
 
@@ -124,7 +128,7 @@ class Connected(Stack):
         made = {
             "ResolveSpec": make("resolve_spec"),
             "VerifyImage": make("verify_image"),
-            "ScanImage": make("scan_image", large=True),
+            "ScanImage": self._scan_image(),
             "AssembleBundle": make("assemble_bundle", large=True),
             "SignBundle": make("sign_bundle", large=True),
             "TransferBundle": make("transfer_bundle"),
@@ -141,6 +145,17 @@ class Connected(Stack):
         )
         self._allow_sources(made)
         self._allow_results(made)
+        return made
+
+    def _scan_image(self) -> lambda_.Function:
+        """The function that scans, with the scanner of the settings and room for its database."""
+        scanner = self._side.scanner
+        if not scanner:
+            return self.functions.make("scan_image", large=True)
+        made = self.functions.make(
+            "scan_image", large=True, disk=_SCANNER_MIB, more={"PETRA_SCANNER_DISK": _SCANNER_DISK}
+        )
+        made.add_layers(scanner_layer(self, self._side, ROOT / scanner))
         return made
 
     def _allow_run(self, to: iam.IGrantable) -> None:
@@ -160,6 +175,7 @@ class Connected(Stack):
         allow_objects(made["ResolveSpec"], staging, "specs/", "bundles/", actions=READ)
         allow_list(made["ResolveSpec"], staging, "specs/", "bundles/")
         allow_objects(made["ScanImage"], staging, "scanner/", actions=READ)
+        allow_list(made["ScanImage"], staging, "scanner/")
         allow_objects(made["SignBundle"], staging, "bundles/", actions=READ)
 
     def _allow_results(self, made: dict[str, lambda_.Function]) -> None:

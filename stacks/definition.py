@@ -53,12 +53,22 @@ def error_names(base: type[PetraError] = PetraError, *, retryable: bool = False)
     )
 
 
-def _retry(names: list[str], seconds: int, attempts: int, rate: float = 2.0) -> dict[str, Any]:
+def _waiting(names: list[str], seconds: int, attempts: int) -> dict[str, Any]:
+    """Try again at even intervals: somebody else must end first."""
     return {
         "ErrorEquals": names,
         "IntervalSeconds": seconds,
         "MaxAttempts": attempts,
-        "BackoffRate": rate,
+        "BackoffRate": 1.0,
+    }
+
+
+def _retry(names: list[str], seconds: int, attempts: int) -> dict[str, Any]:
+    return {
+        "ErrorEquals": names,
+        "IntervalSeconds": seconds,
+        "MaxAttempts": attempts,
+        "BackoffRate": 2.0,
         "MaxDelaySeconds": 300,
         "JitterStrategy": "FULL",
     }
@@ -67,7 +77,7 @@ def _retry(names: list[str], seconds: int, attempts: int, rate: float = 2.0) -> 
 def _transient() -> list[dict[str, Any]]:
     paced = [name for name in error_names(retryable=True) if name not in _OWN_PACE]
     return [
-        _retry([BusyError.__name__], 60, 60, 1.0),
+        _waiting([BusyError.__name__], 60, 60),
         _retry([RateLimitedError.__name__], 30, 6),
         _retry([*paced, *_SERVICE], 2, 5),
         _retry([*_KILLED], 5, 2),

@@ -123,6 +123,8 @@ class ConnectedSide(Side):
         task_cpu: CPU units of the task.
         task_memory: MiB of the task.
         base_image: what the task's container is built on.
+        scanner: folder, relative to the repository, with ``bin/grype`` (and ``bin/syft``) for
+            Linux and the architecture; a layer of the function that scans.
         transfer_key: ARN of the key that encrypts the landing bucket, for mode ``copy``.
         transfer_actions: IAM actions of the service, for mode ``service``.
         transfer_resources: the ARNs that they are allowed on.
@@ -135,11 +137,18 @@ class ConnectedSide(Side):
     task_cpu: Literal[1024, 2048, 4096] = 2048
     task_memory: int = Field(4096, ge=2048, le=30720)
     base_image: str | None = None
+    scanner: str | None = Field(None, pattern=r"^[A-Za-z0-9._/-]+$")
     evidence: Evidence = Evidence()
     transfer_key: _Arn | None = None
     transfer_actions: Items[_Action] = ()
     transfer_resources: Items[_Arn] = ()
     run: ConnectedSettings = ConnectedSettings()
+
+    @model_validator(mode="after")
+    def _with_scanner(self) -> ConnectedSide:
+        if self.scanner and not (ROOT / self.scanner / "bin" / "grype").is_file():
+            raise ValueError(f"`scanner` {self.scanner} has no bin/grype")
+        return self
 
 
 class Nodes(Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import ArnFormat, Aws, Duration, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 
@@ -52,7 +52,10 @@ def signing_key(scope: Construct, side: Side) -> kms.Key:
 
 
 def allow_services(key: kms.Key, *services: str) -> None:
-    """Let AWS services of this account use `key` for what they bring to its queues and topics.
+    """Let AWS services use `key` for what they bring to the queues and topics of this account.
+
+    No condition on the source: EventBridge sets none towards encrypted targets, and an alarm that
+    cannot be published is told to nobody. Queues and topics themselves say who may send.
 
     Args:
         key: the key.
@@ -60,11 +63,10 @@ def allow_services(key: kms.Key, *services: str) -> None:
     """
     key.add_to_resource_policy(
         iam.PolicyStatement(
-            sid="ServicesOfThisAccount",
+            sid="Services",
             principals=[iam.ServicePrincipal(service) for service in services],
             actions=["kms:Decrypt", "kms:GenerateDataKey"],
             resources=["*"],
-            conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
         )
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Duration, Size, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -68,6 +68,7 @@ class Functions:
         *,
         large: bool = False,
         minutes: int = 15,
+        disk: int = 512,
         more: Mapping[str, str] | None = None,
     ) -> lambda_.Function:
         """Make the function of ``lambdas/FOLDER``.
@@ -76,6 +77,7 @@ class Functions:
             folder: ``verb_noun``.
             large: it moves bytes, and gets the memory of the settings.
             minutes: after which Lambda ends it.
+            disk: MiB of ``/tmp``.
             more: further variables.
         """
         name = folder.title().replace("_", "")
@@ -94,6 +96,7 @@ class Functions:
             layers=self.layers.all(),
             memory_size=self.side.function_memory if large else _SMALL,
             timeout=Duration.minutes(minutes),
+            ephemeral_storage_size=Size.mebibytes(disk),
             role=function_role,
             log_group=group,
             tracing=lambda_.Tracing.ACTIVE,

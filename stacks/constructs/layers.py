@@ -144,6 +144,11 @@ class Layers:
         return [self.dependencies, self.library, self.config]
 
 
+def scanner_layer(scope: Construct, side: Side, folder: Path) -> lambda_.LayerVersion:
+    """Return a layer with the programs in `folder`'s ``bin``, which Lambda has in its ``PATH``."""
+    return _layer(scope, side, "Scanner", Folders({"bin": folder / "bin"}), _hash("bin", [folder]))
+
+
 def _layer(
     scope: Construct, side: Side, name: str, bundling: ILocalBundling, digest: str
 ) -> lambda_.LayerVersion:
@@ -170,7 +175,7 @@ def _hash(label: str, sources: Iterable[Path]) -> str:
     """Return a hash over names and content, so that a layer changes with what is in it only."""
     lines = [label]
     for source in sources:
-        lines += [f"{path.relative_to(ROOT)} {_digest(path)}" for path in _files(source)]
+        lines += [f"{path.relative_to(source.parent)} {_digest(path)}" for path in _files(source)]
     return Digest.of("\n".join(lines).encode()).hex
 
 

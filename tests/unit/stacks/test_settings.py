@@ -45,6 +45,7 @@ def test_the_settings_that_come_with_the_repository_are_usable() -> None:
         (connected(compute="lambda"), "connected.compute"),
         (connected(logRetentionDays=2), "connected.logRetentionDays"),
         (connected(config="config/nowhere"), "config/nowhere has no policy.yaml"),
+        (connected(scanner="config"), "config has no bin/grype"),
         (connected(run={"transfer": {"mode": "copy"}}), "needs `bucket`"),
         (connected(network=NETWORK | {"subnets": ["subnet-1", "subnet-2"]}), "same length"),
         (classified(thresholds={"lastSuccessDays": 8}), "classified.thresholds.lastSuccessDays"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -9,6 +10,7 @@ from pydantic import TypeAdapter
 from petra.archive.plan import Text
 from petra.aws.metrics import Metric
 from petra.aws.pipeline.plans import read_spec
+from petra.aws.pipeline.scanner_database import fetch_database
 from petra.bundle.create import accepted, check_images
 from petra.bundle.documents import Kept
 from petra.bundle.evidence import gather
@@ -125,14 +127,22 @@ def _alone(spec: Spec, data: bytes, index: int, image: ResolvedImage) -> Resolut
 
 
 def _tools(side: Connected, rules: EvidenceRules, name: str, lock: Lock) -> Tools:
-    from petra.scan.grype import GrypeScanner, default_database  # noqa: PLC0415  # as needed
+    from petra.scan.grype import GrypeScanner  # noqa: PLC0415  # as needed
     from petra.scan.syft import Syft  # noqa: PLC0415  # as above
 
     rule = rules.image(name)
     dated = bool(rule.gate and rule.gate.grace)
-    scanner = GrypeScanner(default_database(), max_age=None, dates=dated) if rule.scanner else None
+    scanner = GrypeScanner(_database(side), max_age=None, dates=dated) if rule.scanner else None
     syft = Syft.find() if rule.generate else None
     return Tools(scanner=scanner, syft=syft, now=side.now, moment=lock.created)
+
+
+def _database(side: Connected) -> Path:
+    """Return the scanner's database: the stack's, on this function's disk; else the machine's."""
+    from petra.scan.grype import default_database  # noqa: PLC0415  # as above
+
+    disk = side.environment.get("SCANNER_DISK")
+    return fetch_database(side.s3, side.staging, Path(disk)) if disk else default_database()
 
 
 def _adapter() -> TypeAdapter[ImageEvidence]:
