@@ -11,6 +11,7 @@ import pytest
 from petra.content.digest import Digest
 from petra.content.progress import NoProgress
 from petra.errors import DigestMismatchError
+from petra.transfer.arrival import find_arrivals, publish, taken_in
 from petra.transfer.media import file_limit, read_back
 from tests.support.command import Run, assert_refused, names
 from tests.support.world import WORKER, World
@@ -206,3 +207,28 @@ def test_a_link_on_a_medium_hands_out_nothing_of_this_side(
     assert len(_receive(run, medium, "--to", tmp_path / "inbox").json["received"]) == 1
     assert "notes.txt" not in names(tmp_path / "inbox" / "shop-1.4.0")
     assert "README.txt" in names(tmp_path / "inbox" / "shop-1.4.0")
+
+
+def test_two_that_take_in_one_bundle_do_not_share_its_copy(
+    run: Run, bundle: Path, medium: Path, tmp_path: Path
+) -> None:
+    _media(run, bundle, medium)
+    (arrival,) = find_arrivals(medium)
+    inbox = tmp_path / "inbox"
+    with taken_in(arrival, inbox, NoProgress()) as (first, _):
+        with taken_in(arrival, inbox, NoProgress()) as (second, _):
+            second.write_bytes(b"not whole, and verified by nobody")
+        there = publish(first, inbox, "shop-1.4.0")
+    assert there.read_bytes() == bundle.read_bytes()
+    assert names(inbox) == ["shop-1.4.0"]
+
+
+def test_what_a_killed_run_left_in_the_inbox_goes(
+    run: Run, bundle: Path, medium: Path, tmp_path: Path
+) -> None:
+    _media(run, bundle, medium)
+    left = tmp_path / "inbox" / f".{NAME}.abc.partial"
+    left.mkdir(parents=True)
+    (left / NAME).write_bytes(b"half")
+    assert _receive(run, medium, "--to", tmp_path / "inbox").status == 0
+    assert names(tmp_path / "inbox") == ["shop-1.4.0"]

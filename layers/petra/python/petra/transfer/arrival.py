@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from glob import escape
+from typing import TYPE_CHECKING, Final
 
 from petra.archive.sink import FileSink, check_space, storage_error
 from petra.archive.source import FileSource
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from petra.content.progress import Progress
+
+_PARTIAL: Final = ".partial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +135,43 @@ def taken_in(arrival: Arrival, inbox: Path, progress: Progress) -> Iterator[tupl
         NoSpaceError: it does not fit.
         StorageError: the inbox cannot be written.
     """
-    hidden = inbox / f".{arrival.path.name}.partial"
-    try:
-        _prepare(hidden, arrival)
+    with ExitStack() as stack:
+        hidden = _prepare(inbox, arrival, stack)
         unread = _copy(arrival, hidden, progress)
         yield (hidden if arrival.in_chunks else hidden / arrival.path.name), unread
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _prepare(hidden: Path, arrival: Arrival) -> None:
+def _prepare(inbox: Path, arrival: Arrival, stack: ExitStack) -> Path:
+    """Return a hidden folder that is ours alone until the stack ends, which removes it.
+
+    Were it another run's too, bytes that nobody verified could get a verified one's name.
+    """
+    name = arrival.path.name
     try:
-        hidden.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(hidden, ignore_errors=True)  # of a run that was killed
-        check_space(hidden.parent, sum(path.stat().st_size for path in arrival.files.values()))
+        inbox.mkdir(parents=True, exist_ok=True)
+        for path in inbox.glob(f".{escape(name)}.*{_PARTIAL}"):
+            _remove_left(path)
+        check_space(inbox, sum(path.stat().st_size for path in arrival.files.values()))
+        hidden = inbox / f".{name}.{os.urandom(8).hex()}{_PARTIAL}"
         hidden.mkdir()
+        stack.callback(shutil.rmtree, hidden, ignore_errors=True)
+        fd = os.open(hidden, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+        stack.callback(os.close, fd)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise storage_error(error, hidden) from error
+        raise storage_error(error, inbox) from error
+    return hidden
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what a run that was killed left; one that goes on holds a lock on it."""
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(fd)
 
 
 def _copy(arrival: Arrival, folder: Path, progress: Progress) -> list[str]:
