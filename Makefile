@@ -51,7 +51,10 @@ lock: ## resolve the dependencies anew (needs uv)
 cloud-tools: dev ## the embedded cloud and the CDK CLI, pinned, in .cache/cloud
 	$(BIN)/python -m demo.cloud.tools
 
-e2e: cloud-tools ## the pipeline on the embedded cloud
+demo-cloud: cloud-tools $(VENV)/.infra ## the whole pipeline, on the embedded cloud
+	$(BIN)/python -m demo.cloud.run
+
+e2e: cloud-tools $(VENV)/.infra ## the pipeline on the embedded cloud
 	$(BIN)/pytest -m e2e
 
 interop-tools: dev ## the real peers, pinned

@@ -83,7 +83,7 @@ def run_logged(
     own = {
         **kept,
         **environment,
-        "HOME": str(folder),
+        "HOME": str(log.parent),
         "PATH": f"{node().parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         "CDK_DISABLE_VERSION_CHECK": "1",

@@ -26,6 +26,11 @@ from demo.cloud.wrapping import FidelityError, wrap
 VERSION = "1.5.33"
 #: What AWS does with these, MiniStack leaves out; a machine that asks for them is refused.
 _REFUSED_IN_MAP = ("ResultWriter", "ItemBatcher")
+#: How MiniStack says that a worker did not come to call its handler, and how AWS does.
+_NOT_BEGUN = {
+    "Worker init failed": "Runtime.ImportModuleError",
+    "Worker process exited immediately": "Runtime.ExitError",
+}
 _OK, _PARTIAL = 200, 206
 _RUN_FAILED = "States.TaskFailed"
 #: Why a task stopped, other than that its own program ended.
@@ -62,8 +67,9 @@ def errors_by_class_name() -> None:
         result = original(*arguments)
         body = result.get("body")
         if result.get("error") and isinstance(body, dict):
-            if str(body.get("errorMessage")).startswith("Worker init failed"):
-                last.name = "Runtime.ImportModuleError"
+            for start, name in _NOT_BEGUN.items():
+                if str(body.get("errorMessage")).startswith(start):
+                    last.name = name
             body["errorType"] = last.name or body["errorType"]
         return result
 

@@ -31,6 +31,7 @@ def handle(event, context):
     raise SignatureError("the signature does not verify")
 """
 _DIES = "import os\n\ndef handle(event, context):\n    os._exit(9)\n"
+_DIES_AT_ONCE = "import os\nos._exit(9)\n"
 _NO_MODULE = "import not_there\n\ndef handle(event, context):\n    return {}\n"
 _FAILS_ONCE = """
 import os
@@ -89,8 +90,9 @@ def test_an_exception_fails_the_machine_under_its_class_name(good: Probe) -> Non
     assert _error_of(good, _RAISES) == "SignatureError"
 
 
-def test_a_worker_that_dies_is_an_exit_error(good: Probe) -> None:
-    assert _error_of(good, _DIES) == "Runtime.ExitError"
+@pytest.mark.parametrize("source", [_DIES, _DIES_AT_ONCE])
+def test_a_worker_that_dies_is_an_exit_error(good: Probe, source: str) -> None:
+    assert _error_of(good, source) == "Runtime.ExitError"
 
 
 def test_a_module_that_cannot_be_imported_is_an_import_error(good: Probe) -> None:

@@ -20,9 +20,9 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/probe"
 _PATIENCE_SECONDS = 60
 
 
-def wait_until(found: Callable[[], Any], what: str) -> Any:
+def wait_until(found: Callable[[], Any], what: str, *, patience: float = _PATIENCE_SECONDS) -> Any:
     """Return what `found` finds, once it finds something."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if (value := found()) is not None:
             return value

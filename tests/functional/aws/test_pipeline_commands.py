@@ -36,7 +36,7 @@ REFUSED = {
     "stage": "images",
     "bundle": "shop-1.4.0",
     "error": {
-        "code": "SIGNATURE",
+        "type": "SignatureError",
         "message": "nobody whom we trust signed it",
         "where": "image registry.example.com/shop/web:1.4",
         "next": "ask its publisher",
@@ -116,7 +116,7 @@ def test_watch_ends_with_status_3_where_the_run_was_refused(run: Run, s3: S3Clie
     with _played(s3, REFUSED):
         outcome = run("pipeline", "submit", "-f", "bundle.yaml", "--watch")
     assert outcome.status == 3
-    assert "SIGNATURE: nobody whom we trust signed it" in outcome.out
+    assert "SignatureError: nobody whom we trust signed it" in outcome.out
     assert "next: ask its publisher" in outcome.out
 
 
@@ -149,7 +149,7 @@ def test_status_tells_what_failed_and_what_to_do(run: Run, s3: S3Client) -> None
 
 
 def test_status_by_the_key_that_was_put(run: Run, s3: S3Client) -> None:
-    _put(s3, BY_SPEC, state="failed", stage="resolve", error={"Error": "TransportError"})
+    _put(s3, BY_SPEC, state="failed", stage="resolve", error={"type": "TransportError"})
     outcome = run("pipeline", "status", KEY, "--output", "json")
     assert (outcome.status, outcome.json["stage"]) == (1, "resolve")
 
@@ -172,6 +172,6 @@ def test_an_object_that_is_no_status_is_refused(run: Run, s3: S3Client) -> None:
 
 
 def test_an_image_s_failure_names_the_image() -> None:
-    failures = [{"index": 2, "Error": "PolicyError", "Cause": "too many"}]
+    failures = [{"image": 2, "type": "PolicyError", "message": "too many"}]
     status = RunStatus({"state": "refused", "failures": failures})
     assert status.lines()[-1] == "PolicyError (image 2): too many"

@@ -76,12 +76,11 @@ class RunStatus:
 
 
 def _error_lines(error: dict[str, Any]) -> list[str]:
-    message = error.get("message") or error.get("Cause") or "no reason was told"
-    code = error.get("code") or error.get("Error") or "error"
-    image = error.get("image", error.get("index"))
+    message = error.get("message") or "no reason was told"
+    kind, image = error.get("type", "error"), error.get("image")
     subject = "" if image is None else f" (image {image})"
     details = [f"  {name}: {error[name]}" for name in _DETAILS if error.get(name)]
-    return [f"{code}{subject}: {message}", *details]
+    return [f"{kind}{subject}: {message}", *details]
 
 
 @dataclass(frozen=True, slots=True)
