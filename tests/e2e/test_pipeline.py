@@ -127,9 +127,11 @@ def test_an_image_that_is_not_there_fails_the_run(site: CloudSite) -> None:
 
 
 def test_a_function_that_is_killed_in_mid_flight_is_tried_again(site: CloudSite) -> None:
+    site.kill_functions("AssembleBundle")  # those of other tests
     site.submit("killed", site.image("killed"))
-    site.kill_function("ResolveSpec")
+    site.kill_next("AssembleBundle")
     assert site.ended("killed").state == "succeeded"
+    assert site.errors("killed") == ["Runtime.ExitError"]
 
 
 def test_a_bundle_that_comes_again_changes_nothing(site: CloudSite) -> None:

@@ -213,18 +213,35 @@ class CloudSite:
 
     # --- mishaps
 
-    def kill_function(self, name: str) -> None:
-        """Kill the next worker of a function, once it is there."""
-        mark = re.compile(rf"ministack-lambda-Petra\w+-{name}".encode())
+    def kill_functions(self, name: str) -> int:
+        """Kill the workers of a function; return how many there were."""
+        folder = re.escape(str(self.pipeline.connected.cloud.folder))
+        mark = re.compile(rf"{folder}/.*/ministack-lambda-Petra\w+-{name}".encode())
+        count = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if mark.search((process / "cmdline").read_bytes()):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    count += 1
+        return count
 
-        def worker() -> int | None:
-            for folder in Path("/proc").glob("[0-9]*"):
-                with suppress(OSError):
-                    if mark.search((folder / "cmdline").read_bytes()):
-                        return int(folder.name)
-            return None
+    def kill_next(self, name: str) -> None:
+        """Wait for a worker of a function, and kill it."""
+        wait_until(
+            lambda: self.kill_functions(name) or None, f"a worker of {name}", patience=SLOW / 2
+        )
 
-        os.kill(wait_until(worker, f"a worker of {name}", patience=SLOW / 2), signal.SIGKILL)
+    def errors(self, name: str) -> list[str]:
+        """Return what failed in a bundle's run on the connected side, tries among it."""
+        client = self.pipeline.connected.client("stepfunctions")
+        (run,) = [
+            one["executionArn"]
+            for one in self.pipeline.connected.executions()
+            if one["name"] == self.client.status(f"{name}-{VERSION}").value["run"]
+        ]
+        events = client.get_execution_history(executionArn=run, maxResults=1000)["events"]
+        found = [one.get("taskFailedEventDetails") for one in events]
+        return [one["error"] for one in found if one]
 
     @contextmanager
     def registry_down(self) -> Iterator[None]:

@@ -146,7 +146,7 @@ def _database(side: Connected) -> Path:
 
 
 def _adapter() -> TypeAdapter[ImageEvidence]:
-    from petra.bundle import evidence, scan_record  # noqa: PLC0415  # names of the annotations
+    from petra.bundle import evidence_records, scan_record  # noqa: PLC0415  # names of the annotations
     from petra.bundle.metadata import Evidence, Uncounted  # noqa: PLC0415  # as above
 
     global _EVIDENCE  # noqa: PLW0603  # made once
@@ -157,7 +157,9 @@ def _adapter() -> TypeAdapter[ImageEvidence]:
             "Uncounted": Uncounted,
             "ScanRecord": scan_record.ScanRecord,
         }
-        vars(evidence).update({k: v for k, v in names.items() if k not in vars(evidence)})
+        vars(evidence_records).update(
+            {k: v for k, v in names.items() if k not in vars(evidence_records)}
+        )
         _EVIDENCE = TypeAdapter(ImageEvidence)
     return _EVIDENCE
 
