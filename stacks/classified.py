@@ -17,6 +17,8 @@ from stacks.constructs.network import COMMON, LOADING, placement
 from stacks.constructs.nodes import node_document
 from stacks.constructs.role import (
     READ,
+    READ_TAGS,
+    TAG,
     WRITE,
     allow,
     allow_items,
@@ -173,12 +175,8 @@ class Classified(Stack):
             allow_objects(made[name], data.landing, "in/", actions=READ)
         for name in ("CheckArrival", "VerifyBundle"):
             allow_list(made[name], data.landing, "in/")
-        allow_objects(
-            made["VerifyBundle"], data.quarantine, "", actions=[*WRITE, "s3:PutObjectTagging"]
-        )
-        allow_objects(
-            made["VerifyBundle"], data.landing, "in/", actions=["s3:GetObjectVersionTagging"]
-        )
+        allow_objects(made["VerifyBundle"], data.quarantine, "", actions=[*READ, *WRITE, *TAG])
+        allow_objects(made["VerifyBundle"], data.landing, "in/", actions=READ_TAGS)
 
     def _allow_ledger(self, *to: iam.IGrantable) -> None:
         for each in to:

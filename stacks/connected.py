@@ -16,6 +16,8 @@ from stacks.constructs.machine import Work, machine, start
 from stacks.constructs.network import COMMON, TASK, placement
 from stacks.constructs.role import (
     READ,
+    READ_TAGS,
+    TAG,
     WRITE,
     allow,
     allow_items,
@@ -40,7 +42,6 @@ _HOURS = 24
 #: A function's own disk, and MiB of it. The vulnerability database has some two gigabytes.
 _SCANNER_DISK = "/tmp/petra-scanner"  # noqa: S108  # nobody shares it
 _SCANNER_MIB = 6144
-_TAGS = ("s3:GetObjectTagging", "s3:PutObjectTagging")
 
 
 class Connected(Stack):
@@ -181,16 +182,17 @@ class Connected(Stack):
     def _allow_results(self, made: dict[str, lambda_.Function]) -> None:
         data = self._data
         for each in (made["AssembleBundle"], made["SignBundle"], self.task.definition.task_role):
-            allow_objects(each, data.outbox, "out/", actions=[*READ, *WRITE])
+            allow_objects(each, data.outbox, "out/", actions=[*READ, *WRITE, *TAG])
             allow_list(each, data.outbox, "out/")
         self._allow_run(self.task.definition.task_role)
         allow(made["SignBundle"], ["kms:Sign", "kms:GetPublicKey"], [data.signing.key_arn])
-        allow_objects(made["TransferBundle"], data.outbox, "out/", actions=READ)
+        allow_objects(made["TransferBundle"], data.outbox, "out/", actions=[*READ, *READ_TAGS])
         allow_list(made["TransferBundle"], data.outbox, "out/")
         self._allow_transfer(made["TransferBundle"])
         allow_objects(made["ReportRun"], data.outbox, "out/", actions=READ)
         allow_list(made["ReportRun"], data.outbox, "out/")
-        allow_objects(made["ReportRun"], data.evidence, "evidence/", actions=WRITE)
+        allow_objects(made["ReportRun"], data.evidence, "evidence/", actions=[*READ, *WRITE])
+        allow_list(made["ReportRun"], data.evidence, "evidence/")
         allow(made["ReportRun"], ["sns:Publish"], self.topics.arns())
         allow_key(made["ReportRun"], self.key, writes=True)
 
@@ -200,7 +202,7 @@ class Connected(Stack):
             into = self.format_arn(
                 service="s3", region="", account="", resource=bucket, resource_name="in/*"
             )
-            allow(to, [*READ, *WRITE, *_TAGS], [into], why="objects below in/ there")
+            allow(to, [*READ, *WRITE, *TAG, *READ_TAGS], [into], why="objects below in/ there")
         if side.transfer_key:
             allow(to, ["kms:GenerateDataKey", "kms:Decrypt"], [side.transfer_key])
         if side.transfer_actions:

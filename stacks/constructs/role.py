@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 READ: Final = ("s3:GetObject", "s3:GetObjectVersion")
 WRITE: Final = ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+#: A bundle is tagged with its digest, known only at its last byte; a copy keeps the tag.
+TAG: Final = ("s3:PutObjectTagging", "s3:PutObjectVersionTagging")
+READ_TAGS: Final = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
 
 
 def role(scope: Construct, name: str, service: str) -> iam.Role:

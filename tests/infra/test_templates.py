@@ -175,6 +175,29 @@ def test_only_actions_that_know_no_resources_are_allowed_on_all(templates: list[
             assert set(as_list(each["Action"])) <= ANYWHERE, where
 
 
+@pytest.mark.parametrize("role", ["AssembleBundleRole", "SignBundleRole", "TaskRole"])
+def test_who_packs_a_bundle_may_tag_it_with_its_digest(
+    templates: list[Template], role: str
+) -> None:
+    for template in (each for each in templates if each.name == "PetraConnected"):
+        actions = {
+            action
+            for name, policy in template.of("AWS::IAM::Policy").items()
+            if name.startswith(role)
+            for each in statements(policy["Properties"]["PolicyDocument"])
+            if "Outbox" in json.dumps(each["Resource"])
+            for action in as_list(each["Action"])
+        }
+        assert {"s3:PutObject", "s3:PutObjectVersionTagging", "s3:AbortMultipartUpload"} <= actions
+
+
+def test_nobody_may_delete_but_where_manifests_are_switched(templates: list[Template]) -> None:
+    for where, each in granted(templates):
+        for action in as_list(each["Action"]):
+            if action.startswith("s3:Delete") or action == "s3:BypassGovernanceRetention":
+                assert "PublishPlatformRole" in where, f"{where}: {action}"
+
+
 def test_no_role_has_a_managed_policy_of_aws(templates: list[Template]) -> None:
     for where, role, _ in every(templates, "AWS::IAM::Role"):
         assert "ManagedPolicyArns" not in role, where
