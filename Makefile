@@ -7,13 +7,15 @@ STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := dev
 .PHONY: dev test demo demo-cloud cloud-tools e2e lint types check fmt docs lock interop interop-tools infra closed-region bench clean
 
+# Locks serve as constraints too: to older pips `x[extra]` and `x` are two packages, and a pin of one
+# leaves the other at its newest version, whose hash no lock has.
 dev: $(STAMP) ## everything in .venv, `.venv/bin/petra` among it
 	@$(BIN)/python -m compileall -q layers/petra/python/petra
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Petra needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt -c requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -41,10 +43,10 @@ docs: dev ## docs/cli.md from the commands themselves
 	$(BIN)/python -m tests.support.cli_reference
 
 lock: ## resolve the dependencies anew (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --all-extras --group dev pyproject.toml -o requirements/dev.txt --quiet
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --extra aws pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt --quiet
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --extra lambda pyproject.toml -c requirements/dev.txt -o requirements/lambda.txt --quiet
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --group pyproject.toml:infra -c requirements/dev.txt -o requirements/infra.txt --quiet
+	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --group dev pyproject.toml -o requirements/dev.txt --quiet
+	uv pip compile --universal --python-version 3.11 --generate-hashes --extra aws pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt --quiet
+	uv pip compile --universal --python-version 3.11 --generate-hashes --extra lambda pyproject.toml -c requirements/dev.txt -o requirements/lambda.txt --quiet
+	uv pip compile --universal --python-version 3.11 --generate-hashes --group pyproject.toml:infra -c requirements/dev.txt -o requirements/infra.txt --quiet
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group pyproject.toml:cloud -o requirements/cloud.txt --quiet
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group pyproject.toml:node -o requirements/node.txt --quiet
 
@@ -71,7 +73,7 @@ closed-region: dev $(VENV)/.infra ## dist/petra-classified.tar.gz: templates and
 	$(BIN)/python -m stacks.closed_region dist $(SETTINGS)
 
 $(VENV)/.infra: requirements/infra.txt $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/infra.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/infra.txt -c requirements/infra.txt
 	touch $@
 
 bench: dev ## against crane and the others, in pairs

@@ -61,6 +61,8 @@ def _pip(requirements: str) -> None:
         [
             *(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
             *("--require-hashes", "-r", _REQUIREMENTS / requirements),
+            # As constraints too: older pips take a requirement with extras for another package.
+            *("-c", _REQUIREMENTS / requirements),
         ],
         check=True,
     )
