@@ -15,6 +15,9 @@ from tests.infra.conftest import run, settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: Synthesis takes a minute where others work too.
+pytestmark = pytest.mark.timeout(600)
+
 NAME = "petra-classified"
 STACKS = ("PetraClassified", "PetraClassifiedData")
 

@@ -11,6 +11,9 @@ from tests.infra.conftest import run, settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: Synthesis takes a minute where others work too.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.mark.usefixtures("_cdk")
 def test_the_scanner_is_a_layer_with_room_for_its_database(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from tests.infra.conftest import Template
 
+#: Synthesis takes a minute where others work too.
+pytestmark = pytest.mark.timeout(600)
+
 #: Actions that know no resources, or none before they are called.
 ANYWHERE = {
     "xray:PutTraceSegments",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from petra.bundle.policy import load_policy
 from petra.errors import SettingError
 from stacks.settings import ROOT, deployment
 
@@ -34,6 +35,12 @@ def test_the_settings_that_come_with_the_repository_are_usable() -> None:
     assert settings.connected
     assert settings.classified
     assert settings.connected.architecture == "arm64"
+
+
+@pytest.mark.parametrize("side", ["connected", "classified"])
+def test_the_policy_that_comes_with_each_side_is_one(side: str) -> None:
+    file = ROOT / "config" / side / "policy.yaml"
+    assert load_policy(file.read_bytes(), where=str(file)).metadata.name == side
 
 
 @pytest.mark.parametrize(
