@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, utils
 from moto import mock_aws
-from moto.kms.utils import ECDSAPrivateKey
+
+from tests.support.moto_kms import sign_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,13 +32,7 @@ def _made_up_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _digests_signed_as_aws_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let moto sign a digest as a digest. As of 5.2 it passes over MessageType and hashes again."""
-
-    def sign(self: ECDSAPrivateKey, message: bytes, signing_algorithm: str) -> bytes:
-        prehashed = ec.ECDSA(utils.Prehashed(hashes.SHA256()))
-        return self.private_key.sign(message, prehashed)
-
-    monkeypatch.setattr(ECDSAPrivateKey, "sign", sign)
+    sign_digests(monkeypatch)
 
 
 @pytest.fixture

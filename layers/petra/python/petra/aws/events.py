@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
 
 #: 32 hex digits that name a run; see :func:`petra.aws.pipeline.runs.run_of`.
 Run = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -63,15 +63,13 @@ class PublishInput(RunInput):
 class Failure(Event):
     """What Step Functions says of an error."""
 
-    error: str = Field("Unknown", alias="Error")
-    cause: str = Field("", alias="Cause")
+    error: str = Field("Unknown", validation_alias=AliasChoices("Error", "error"))
+    cause: str = Field("", validation_alias=AliasChoices("Cause", "cause"))
 
 
 class ImageFailure(Failure):
     """… of one image's."""
 
-    error: str = "Unknown"
-    cause: str = ""
     index: int = 0
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from petra.aws.pipeline.sides import Classified
+    from petra.load.destination import Publication
 
 
 @contextmanager
@@ -135,7 +136,7 @@ def publish_platform(side: Classified, run: str, action: str) -> dict[str, Any]:
         action: ``publish`` or ``switch``.
 
     Returns:
-        ``run`` and ``manifests`` (their digest).
+        ``run`` and ``manifests`` (their digest; None where the bundle has none).
 
     Raises:
         PolicyError: a newer bundle was begun since: its manifests are not to be replaced by older.
@@ -145,19 +146,31 @@ def publish_platform(side: Classified, run: str, action: str) -> dict[str, Any]:
     tell(side.s3, side.depot, runs.read_json("origin.json"), side.now, stage="platform")
     with verified_bundle(side, run) as bundle, Places(side, bundle) as places:
         place = places.manifests()
-        if action == "publish":
-            loaded = place.publish(NoProgress())
-            _remember(side, run, [DestinationRecord.of(loaded)])
-            return {"run": run, "manifests": loaded.placed[0].digest}
-        ledger = ledger_of(side)
-        with ledger.lock():
-            History(ledger.events()).admit(stamp_of(side, run))
-            switched = place.switch()
-            record = known(side, run)
-            at = next(one for one in record.destinations if one.part == "manifests")
-            moved = at.model_copy(update={"switched": PlacedRecord.of(switched)})
-            ledger.keep(record.at(moved))
-        return {"run": run, "manifests": switched.digest}
+        digest = (
+            _published(side, run, place) if action == "publish" else _switched(side, run, place)
+        )
+    return {"run": run, "manifests": digest}
+
+
+def _published(side: Classified, run: str, place: Publication | None) -> Digest | None:
+    if place is None:
+        return None
+    loaded = place.publish(NoProgress())
+    _remember(side, run, [DestinationRecord.of(loaded)])
+    return loaded.placed[0].digest
+
+
+def _switched(side: Classified, run: str, place: Publication | None) -> Digest | None:
+    ledger = ledger_of(side)
+    with ledger.lock():
+        History(ledger.events()).admit(stamp_of(side, run))
+        if place is None:
+            return None
+        switched, record = place.switch(), known(side, run)
+        at = next(one for one in record.destinations if one.part == "manifests")
+        moved = at.model_copy(update={"switched": PlacedRecord.of(switched)})
+        ledger.keep(record.at(moved))
+    return switched.digest
 
 
 def stamp_of(side: Classified, run: str) -> Stamp:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CHARTS: Final = "charts"
 PLATFORM: Final = "platform"
 MANIFESTS: Final = "manifests/"
+#: Their members in a bundle.
+_FOLDER: Final = "platform/"
 
 
 class Places:
@@ -109,8 +111,10 @@ class Places:
         self._make(f"{path}/{one.name}" for one in self._bundle.metadata.charts)
         return ChartRegistry(self._bundle, self._client(), f"oci://{url}")
 
-    def manifests(self) -> Publication:
-        """Return the place of the platform's manifests."""
+    def manifests(self) -> Publication | None:
+        """Return the place of the platform's manifests; None for a bundle without."""
+        if not any(name.startswith(_FOLDER) for name in self._bundle.reader.members):
+            return None
         side, local = self._side, self._local()
         if side.settings.manifests == "depot":
             return DepotManifests(self._bundle, side.s3, side.depot, MANIFESTS, local=local)

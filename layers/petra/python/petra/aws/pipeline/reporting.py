@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from petra import errors
 from petra.archive.members import METADATA
 from petra.archive.reader import ArchiveReader
 from petra.aws.metrics import Metric
@@ -101,7 +102,9 @@ def _error(failure: Failure) -> dict[str, str]:
         pass
     lines = text[:TEXT].splitlines() or [""]
     parts = dict(_part(line) for line in lines[1:] if ": " in line)
-    return {"type": failure.error, "message": lines[0], **parts}
+    found = getattr(errors, failure.error, None)
+    code = {"code": found.code} if found and issubclass(found, PetraError) else {}
+    return {"type": failure.error, **code, "message": lines[0], **parts}
 
 
 def _part(line: str) -> tuple[str, str]:
