@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from petra.aws.clients import service_client
 from petra.aws.environment import Environment
 from petra.aws.faults import petra_errors
-from petra.encoding.json import dump_json
+from petra.encoding.json import canonical_json
 from petra.errors import PetraError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HEARTBEAT: Final = 45.0
 #: Characters. Source: Step Functions API Reference, SendTaskFailure.
 ERROR_LIMIT: Final = 256
-CAUSE_LIMIT: Final = 32_000
+MESSAGE_LIMIT: Final = 5_000  # in JSON at most six times that, of 32,768
 
 
 def main() -> int:
@@ -56,15 +56,15 @@ def report(states: Any, token: str, work: Callable[[], dict[str, Any]]) -> int:
     except Exception as error:
         _failed(states, token, error, f"{type(error).__name__}; see the task's log")
         raise
-    states.send_task_success(taskToken=token, output=dump_json(result).decode())
+    states.send_task_success(taskToken=token, output=canonical_json(result).decode())
     return 0
 
 
 def _failed(states: Any, token: str, error: Exception, message: str) -> int:
     name = type(error).__name__
-    cause = {"errorType": name, "errorMessage": message[: CAUSE_LIMIT // 2]}
+    cause = {"errorType": name, "errorMessage": message[:MESSAGE_LIMIT]}
     states.send_task_failure(
-        taskToken=token, error=name[:ERROR_LIMIT], cause=dump_json(cause).decode()[:CAUSE_LIMIT]
+        taskToken=token, error=name[:ERROR_LIMIT], cause=canonical_json(cause).decode()
     )
     sys.stderr.write(f"{message}\n")
     return 1

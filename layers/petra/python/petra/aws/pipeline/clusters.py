@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,7 +10,7 @@ from petra.aws.metrics import Metric
 from petra.aws.pipeline.loading import known, stamp_of
 from petra.aws.pipeline.receiving import event, ledger_of
 from petra.aws.pipeline.status import tell
-from petra.aws.registry_access import secret_file, secret_text
+from petra.aws.registry_access import secret_text
 from petra.bundle.fields import time_text
 from petra.errors import SettingError, StorageError
 from petra.load.follower import follow_record
@@ -21,11 +20,9 @@ from petra.load.report import stamp_json
 from petra.load.watch import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from petra.aws.pipeline.sides import Classified
-    from petra.load.kubernetes import Cluster
 
 _HOME = 2
 
@@ -97,7 +94,7 @@ def poll_releases(side: Classified, run: str) -> dict[str, Any]:
         AccessError: it refuses.
     """
     runs = side.runs(run)
-    with _cluster(side) as cluster:
+    with side.cluster() as cluster:
         if cluster is None:
             return {"run": run, "done": True, "succeeded": True, "watched": False}
         record = known(side, run)
@@ -140,16 +137,3 @@ def _deadline(side: Classified, notified: str) -> datetime:
 
     began: datetime = TypeAdapter(Moment).validate_python(notified)
     return began + timedelta(minutes=side.settings.release_minutes)
-
-
-@contextmanager
-def _cluster(side: Classified) -> Iterator[Cluster | None]:
-    from petra.load.kubeconfig import connect  # noqa: PLC0415  # as needed
-
-    cluster = side.settings.cluster
-    if cluster is None or cluster.secret is None:
-        yield None
-        return
-    path = secret_file(secret_text(side.client("secretsmanager"), cluster.secret))
-    with connect(str(path)) as found:
-        yield found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -13,12 +14,13 @@ from petra.aws.environment import Environment
 from petra.aws.pipeline.runs import Runs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from types_boto3_s3.client import S3Client
 
     from petra.aws.metrics import Metric
     from petra.aws.side_settings import ClassifiedSettings, ConnectedSettings
+    from petra.load.kubernetes import Cluster
     from petra.oci.registry import RegistryClient
     from petra.trust.signer import Signer
 
@@ -137,3 +139,22 @@ class Classified(_Base):
     def registries(self) -> RegistryClient:
         """Return a client for registries."""
         return self._registries(self.settings.plain_http, self.settings.registry_secret)
+
+    @contextmanager
+    def cluster(self) -> Iterator[Cluster | None]:
+        """Give the cluster's API; None where there is none to ask.
+
+        Raises:
+            NotFoundError: the secret with its kubeconfig is not there.
+            SettingError: what is in it is unusable.
+        """
+        from petra.aws.registry_access import secret_file, secret_text  # noqa: PLC0415  # as needed
+        from petra.load.kubeconfig import connect  # noqa: PLC0415  # as above
+
+        named = self.settings.cluster
+        if named is None or named.secret is None:
+            yield None
+            return
+        path = secret_file(secret_text(self.client("secretsmanager"), named.secret))
+        with connect(str(path)) as found:
+            yield found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from petra.aws.faults import petra_errors
+from petra.aws.once import once
 
 if TYPE_CHECKING:
     from petra.aws.pipeline.sides import Classified, Connected
@@ -19,16 +20,22 @@ def publish(side: Connected | Classified, status: dict[str, Any]) -> None:
 
     Raises:
         AccessError: SNS refuses.
+        BusyError: another try of this step tells them now.
         TransportError: SNS failed or cannot be reached.
     """
     state = str(status["state"])
     wanted = ["TOPIC_OPERATORS", *([_ALSO[state]] if state in _ALSO else [])]
     topics = [topic for name in wanted if (topic := side.environment.get(name))]
+    table = side.environment.need("IDEMPOTENCY_TABLE")
     for topic in topics:
-        with petra_errors(doing="tell people", where="service SNS"):
-            side.client("sns").publish(
-                TopicArn=topic, Subject=_subject(status), Message=_message(status)
-            )
+
+        def send(topic: str = topic) -> None:
+            with petra_errors(doing="tell people", where="service SNS"):
+                side.client("sns").publish(
+                    TopicArn=topic, Subject=_subject(status), Message=_message(status)
+                )
+
+        once(side.client("dynamodb"), table, f"{status['run']} {state} {topic}", send)
 
 
 def _subject(status: dict[str, Any]) -> str:
