@@ -7,12 +7,14 @@ connects the two accounts.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +24,7 @@ from demo.cloud.emulator import REGION, TOOLS, Cloud
 from petra.encoding.yaml import dump_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONNECTED: Final = "111111111111"
@@ -149,14 +151,26 @@ def deploy(cloud: Cloud, settings: Settings) -> Pipeline:
     Raises:
         CloudError: a step failed; the text has the end of its log.
     """
-    with ThreadPoolExecutor() as pool:
-        started = [
-            pool.submit(Deployment(cloud, account, Path()).bootstrap)
-            for account in (CONNECTED, CLASSIFIED)
-        ]
-        assembly = synthesize(cloud, "connected", _connected(cloud, settings))
-        for one in started:
-            one.result()
+    with _alone(), ThreadPoolExecutor() as pool:
+        return _deploy(cloud, settings, pool)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other deployment of this checkout uses the folders of its templates."""
+    with (TOOLS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _deploy(cloud: Cloud, settings: Settings, pool: ThreadPoolExecutor) -> Pipeline:
+    started = [
+        pool.submit(Deployment(cloud, account, Path()).bootstrap)
+        for account in (CONNECTED, CLASSIFIED)
+    ]
+    assembly = synthesize(cloud, "connected", _connected(cloud, settings))
+    for one in started:
+        one.result()
     connected = _deploy_side(cloud, CONNECTED, assembly, "Connected")
     key = connected.client("kms").get_public_key(KeyId=connected.outputs["SigningKeyArn"])
     assembly = synthesize(cloud, "classified", _classified(cloud, settings, key["PublicKey"]))
@@ -264,7 +278,7 @@ def _classified(cloud: Cloud, settings: Settings, key: bytes) -> dict[str, Any]:
 
 def _config(cloud: Cloud, name: str, keys: Mapping[str, bytes]) -> Path:
     """Return a folder for a side's configuration, with the keys that its policy names."""
-    folder = TOOLS / "config" / cloud.folder.name / name
+    folder = TOOLS / "config" / cloud.url.rpartition(":")[2] / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for file, data in keys.items():

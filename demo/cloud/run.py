@@ -96,8 +96,9 @@ def _load(stage: CloudStage, pipeline: Pipeline, source: Source, target: str) ->
         "The two accounts share nothing. A diode carries the files to the landing bucket of the "
         "other one, which verifies them, loads the registry and publishes the manifests."
     )
-    pipeline.diode.carry(_STEM)
-    _wait(pipeline)
+    before = len(pipeline.classified.executions())
+    carried = pipeline.diode.carry(_STEM)
+    _wait(pipeline, before + len(carried))
     _other_side(stage, pipeline, _STEM, 0)
     with RegistryClient() as client:
         for image, descriptor in source.images.items():
@@ -115,10 +116,12 @@ def _tampered(stage: CloudStage, pipeline: Pipeline) -> None:
     data = bytearray(pipeline.diode.read(_STEM, bundle))
     data[len(data) // 2] ^= 1
     stem = "bent-1.4.0"
-    for name in pipeline.diode.waiting(_STEM):
+    before = len(pipeline.classified.executions())
+    names = pipeline.diode.waiting(_STEM)
+    for name in names:
         file = pipeline.diode.read(_STEM, name)
         pipeline.diode.put(stem, name, bytes(data) if name == bundle else file)
-    _wait(pipeline)
+    _wait(pipeline, before + len(names))
     side = pipeline.classified
     kept = side.client("s3").list_objects_v2(Bucket=side.outputs["QuarantineBucket"])
     expect(what="it is in quarantine", holds=any(stem in o["Key"] for o in kept["Contents"]))
@@ -136,13 +139,12 @@ def _other_side(stage: CloudStage, pipeline: Pipeline, name: str, status: int) -
     stage.petra("pipeline", "status", name, "--bucket", depot, status=status)
 
 
-def _wait(pipeline: Pipeline) -> None:
-    """Wait until what has arrived was dealt with: no message waits, and no execution runs."""
+def _wait(pipeline: Pipeline, runs: int) -> None:
+    """Wait until what has arrived was dealt with: one run for each file, all ended."""
     side = pipeline.classified
-    before = len(side.executions())
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        if len(side.executions()) >= before + 4 and not side.busy:
+        if len(side.executions()) >= runs and not side.busy:
             return
         time.sleep(0.5)
     raise DemoError("the other side did not come to an end in time")
