@@ -396,6 +396,18 @@ def test_load_keeps_to_the_policy_too(unverified: World, petra: Run) -> None:
     assert (there / "index.json").exists()
 
 
+def test_what_comes_twice_is_taken_in_by_the_policys_signers_too(two: World, petra: Run) -> None:
+    rule = two.rule("**", key="vendor.pub")
+    two.policy(rule, bundle={"allowSkipped": USUAL, "signers": ["ours.pub"]})
+    call = ("receive", two.dist, "--to", two.folder / "inbox", "--policy", "policy.yaml")
+    assert petra(*call).status == 0
+
+    again = petra(*call)
+
+    assert again.status == 0, again.err
+    assert "was there already" in again.out
+
+
 def test_one_policy_serves_for_both_sides(
     world: World, create: Run, verify: Callable[..., Outcome]
 ) -> None:

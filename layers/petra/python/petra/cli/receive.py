@@ -118,17 +118,19 @@ def _receive(
             value = _value(bundle, arrival.path, rebuilt or [])
             stem = f"{bundle.metadata.name}-{bundle.metadata.version}"
         value["unread"] = unread
-        return value | _placed(call, copy, inbox, stem, value["digest"])
+        return value | _placed(call, copy, inbox / stem, value["digest"], receiver)
 
 
-def _placed(call: Call, copy: Path, inbox: Path, stem: str, digest: str) -> dict[str, Any]:
+def _placed(
+    call: Call, copy: Path, final: Path, digest: str, receiver: Receiver | None
+) -> dict[str, Any]:
     """Let the copy appear in the inbox, unless the same bundle is there already."""
     from petra.transfer.arrival import publish  # noqa: PLC0415  # start-up time
 
-    if not (inbox / stem).exists():
-        return {"path": str(publish(copy, inbox, stem)), "wasThere": False}
-    place = inbox / stem if copy.is_dir() else inbox / stem / copy.name
-    with verified_whole(call, str(place), None) as (bundle, _):
+    if not final.exists():
+        return {"path": str(publish(copy, final.parent, final.name)), "wasThere": False}
+    place = final if copy.is_dir() else final / copy.name
+    with verified_whole(call, str(place), None, receiver=receiver) as (bundle, _):
         there = bundle.archive.digest
     if there != digest:
         raise DigestMismatchError(
