@@ -201,6 +201,12 @@ def test_a_place_that_is_none_is_refused(location: str) -> None:
         substitute_charts(PlatformFiles({}), location)
 
 
+def test_a_password_before_the_host_is_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        substitute_charts(PlatformFiles({}), "user:pa55@registry.local:5000/charts")
+    assert "pa55" not in str(caught.value)
+
+
 def test_the_shipped_manifests_are_found_and_read_as_a_folder_of_ones_own(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(str(shipped_manifests()), copy)

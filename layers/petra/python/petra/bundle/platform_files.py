@@ -261,7 +261,8 @@ def substitute_charts(files: PlatformFiles, location: str) -> PlatformFiles:
     if not _REGISTRY.fullmatch(place):
         raise UsageError(
             "not a place for charts",
-            found=location,
+            # A user and password before the host would be a secret.
+            found=location if "@" not in location else None,
             expected="HOST[:PORT][/FOLDER], such as registry.local:5000/charts",
         )
     mark, text = SUBSTITUTION.encode(), place.encode()
