@@ -48,6 +48,7 @@ def test_one_command_makes_a_signed_bundle(world: World, create: Run) -> None:
         "size": len(data),
         "signatures": [f"dist/{name}" for name in FILES[2:]],
         "provenance": f"dist/{FILES[1]}",
+        "base": None,
         "name": "shop",
         "version": "1.4.0",
         "serial": serial,

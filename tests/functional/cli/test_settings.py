@@ -21,6 +21,17 @@ def _environ(tmp_path: Path, **variables: str) -> dict[str, str]:
     return {"XDG_CONFIG_HOME": str(tmp_path / "config"), **variables}
 
 
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_has_a_place_in_the_file(name: str) -> None:
+    from petra.cli.config import ConfigFile
+
+    value: object = ConfigFile().model_dump(by_alias=True)
+    for key in SETTINGS[name].key.split("."):
+        assert isinstance(value, dict)
+        assert key in value
+        value = value[key]
+
+
 def test_a_flag_beats_a_variable_and_a_variable_beats_the_file(
     tmp_path: Path, config: Config
 ) -> None:

@@ -59,6 +59,7 @@ class ConfigFile(Model):
     custody: str | None = Field(None, min_length=1)
     custody_key: str | None = Field(None, min_length=1)
     custody_from: str | None = Field(None, min_length=1)
+    pipeline: str | None = Field(None, min_length=1)
     registries: Registries = Registries()
     load: Loading = Loading()
     cluster: Cluster = Cluster()
